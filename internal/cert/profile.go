@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package cert
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+
+// ClockSlack is how far before its issuer's NotBefore a certificate may be ordered: it then begins with its issuer. A
+// larger gap means a wrong clock.
+const ClockSlack = time.Hour
+
+// ErrClock is wrapped when a certificate should begin long before its issuer, which only a wrong clock can want.
+var ErrClock = errors.New("the clock is behind the authority's certificate")
+
+// ErrIssuerExpired is wrapped when nothing of the issuer's life is left.
+var ErrIssuerExpired = errors.New("the authority's certificate has expired")
+
+// Template turns a spec into what x509.CreateCertificate needs, and checks it. The key to certify is public, or the
+// request's when the spec has one; it is found in the template's PublicKey. Validity begins at notBefore and lasts
+// exactly spec.Life with both ends included (RFC 5280, 4.1.2.5), but never past the issuer's.
+func Template(
+	spec Spec, issuer *x509.Certificate, public crypto.PublicKey, serial *big.Int, notBefore time.Time,
+) (*x509.Certificate, error) {
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		BasicConstraintsValid: true,
+		AuthorityKeyId:        issuer.SubjectKeyId,
+		PublicKey:             public,
+	}
+	var err error
+	if spec.Request != "" {
+		err = takeRequest(template, spec.Request)
+	} else {
+		err = takeNames(template, spec)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := setValidity(template, issuer, notBefore, spec.Life); err != nil {
+		return nil, err
+	}
+	if _, err := KeyTypeOf(template.PublicKey); err != nil {
+		return nil, err
+	}
+	if template.SubjectKeyId, err = KeyID(template.PublicKey); err != nil {
+		return nil, err
+	}
+	if err := setUsages(template, spec, issuer); err != nil {
+		return nil, err
+	}
+	template.SignatureAlgorithm, err = signatureAlgorithm(issuer.PublicKey)
+	return template, err
+}
+
+// RootTemplate is the template of a self-signed authority: common name, organizations, path length and life are the
+// spec's.
+func RootTemplate(spec Spec, public crypto.PublicKey, serial *big.Int, notBefore time.Time) (*x509.Certificate, error) {
+	if spec.CommonName == "" {
+		return nil, errors.New("an authority needs a common name")
+	}
+	if spec.Names.Len() > 0 || spec.Request != "" {
+		return nil, errors.New("an authority has neither names nor a request")
+	}
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
+		PublicKey:             public,
+	}
+	if err := takeNames(template, spec); err != nil {
+		return nil, err
+	}
+	if err := setValidity(template, nil, notBefore, spec.Life); err != nil {
+		return nil, err
+	}
+	if spec.PathLen < 0 {
+		return nil, fmt.Errorf("a path length cannot be negative (%d)", spec.PathLen)
+	}
+	template.MaxPathLen, template.MaxPathLenZero = spec.PathLen, spec.PathLen == 0
+	var err error
+	if template.SubjectKeyId, err = KeyID(public); err != nil {
+		return nil, err
+	}
+	template.SignatureAlgorithm, err = signatureAlgorithm(public)
+	return template, err
+}
+
+// takeRequest copies subject, key and alternative names of a request byte for byte: string types and attributes such
+// as x500UniqueIdentifier (2.5.4.45) or a registered ID would not survive Go's own types.
+func takeRequest(template *x509.Certificate, text string) error {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return errors.New("cannot read certificate request: no PEM block")
+	}
+	request, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return fmt.Errorf("cannot read certificate request: %w", err)
+	}
+	if err := request.CheckSignature(); err != nil {
+		return fmt.Errorf("cannot trust certificate request: it is not signed by its own key: %w", err)
+	}
+	if err := checkText("common name", request.Subject.CommonName); err != nil {
+		return err
+	}
+	emptySubject := len(request.Subject.Names) == 0
+	hasNames := false
+	for _, extension := range request.Extensions {
+		if !extension.Id.Equal(oidSubjectAltName) {
+			continue
+		}
+		if hasNames {
+			return errors.New("a certificate request has two subject alternative name extensions")
+		}
+		hasNames = true
+		// Critical exactly when there is no subject (RFC 5280, 4.2.1.6).
+		template.ExtraExtensions = append(template.ExtraExtensions,
+			pkix.Extension{Id: oidSubjectAltName, Critical: emptySubject, Value: extension.Value})
+	}
+	if emptySubject && !hasNames {
+		return errors.New("a certificate request has neither a subject nor names")
+	}
+	template.RawSubject = request.RawSubject
+	template.PublicKey = request.PublicKey
+	return nil
+}
+
+// takeNames builds subject and alternative names from a spec without a request.
+func takeNames(template *x509.Certificate, spec Spec) error {
+	if spec.CommonName == "" && spec.Names.Len() == 0 {
+		return errors.New("a certificate needs a common name or other names")
+	}
+	if err := checkText("common name", spec.CommonName); err != nil {
+		return err
+	}
+	for _, organization := range spec.Organizations {
+		if organization == "" {
+			return errors.New("an organization is empty")
+		}
+		if err := checkText("organization", organization); err != nil {
+			return err
+		}
+	}
+	for _, name := range spec.Names.DNS {
+		if err := checkHostName(name); err != nil {
+			return err
+		}
+	}
+	for _, text := range spec.Names.IPs {
+		ip, err := netip.ParseAddr(text)
+		if err != nil || ip.Zone() != "" {
+			return &NameError{text, "not an IP address"}
+		}
+		template.IPAddresses = append(template.IPAddresses, ip.Unmap().AsSlice())
+	}
+	template.Subject = pkix.Name{CommonName: spec.CommonName, Organization: spec.Organizations}
+	template.DNSNames = spec.Names.DNS
+	return nil
+}
+
+// checkText keeps what no certificate shall say out of a subject: control characters deceive people and programs
+// that read the subject as text. The limit is RFC 5280's ub-common-name and ub-organization-name.
+func checkText(what, text string) error {
+	const limit = 64
+	switch {
+	case !utf8.ValidString(text):
+		return fmt.Errorf("the %s is not valid UTF-8", what)
+	case utf8.RuneCountInString(text) > limit:
+		return fmt.Errorf("the %s %q has more than %d characters", what, shorten(text), limit)
+	}
+	for _, r := range text {
+		if !unicode.IsPrint(r) {
+			return fmt.Errorf("the %s %q has a character that does not print", what, shorten(text))
+		}
+	}
+	return nil
+}
+
+// setValidity sets both ends of a validity, which are both included in it. A nil issuer is the certificate itself.
+func setValidity(template, issuer *x509.Certificate, notBefore time.Time, life time.Duration) error {
+	if life < time.Second {
+		return fmt.Errorf("a certificate cannot live for %s", life)
+	}
+	begin := notBefore.UTC().Truncate(time.Second)
+	if issuer != nil && begin.Before(issuer.NotBefore) {
+		if issuer.NotBefore.Sub(begin) > ClockSlack {
+			return fmt.Errorf("cannot begin at %s, before the authority begins at %s: %w",
+				begin.Format(time.RFC3339), issuer.NotBefore.UTC().Format(time.RFC3339), ErrClock)
+		}
+		begin = issuer.NotBefore.UTC()
+	}
+	end := begin.Add(life.Truncate(time.Second) - time.Second)
+	if issuer != nil && end.After(issuer.NotAfter) {
+		end = issuer.NotAfter.UTC()
+	}
+	if end.Before(begin) {
+		return fmt.Errorf("cannot begin at %s, after the authority ended at %s: %w",
+			begin.Format(time.RFC3339), end.Format(time.RFC3339), ErrIssuerExpired)
+	}
+	if begin.Year() < 1950 || end.Year() > 9999 { // what UTCTime and GeneralizedTime can say (RFC 5280, 4.1.2.5)
+		return fmt.Errorf("cannot write a validity from %s to %s", begin.Format(time.RFC3339), end.Format(time.RFC3339))
+	}
+	template.NotBefore, template.NotAfter = begin, end
+	return nil
+}
+
+// setUsages sets what the kind allows: basic constraints, key usage and extended key usage.
+func setUsages(template *x509.Certificate, spec Spec, issuer *x509.Certificate) error {
+	switch spec.Kind {
+	case Server, Application:
+		if spec.ServerAuth {
+			template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+		}
+		if spec.ClientAuth {
+			template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+		}
+		if len(template.ExtKeyUsage) == 0 {
+			return fmt.Errorf("a %s certificate needs a usage: serverAuth, clientAuth or both", spec.Kind)
+		}
+	case Client:
+		if spec.ServerAuth {
+			return errors.New("a client certificate cannot have the usage serverAuth")
+		}
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	case Intermediate:
+		return setAuthority(template, spec, issuer)
+	default:
+		return fmt.Errorf("%q is not a kind of certificate", shorten(string(spec.Kind)))
+	}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	if _, ok := template.PublicKey.(*rsa.PublicKey); ok {
+		template.KeyUsage |= x509.KeyUsageKeyEncipherment // means nothing for ECDSA keys (RFC 8813, section 3)
+	}
+	return nil
+}
+
+// setAuthority makes the template a CA's, below the issuer (RFC 5280, 4.2.1.9).
+func setAuthority(template *x509.Certificate, spec Spec, issuer *x509.Certificate) error {
+	limited := issuer.MaxPathLen > 0 || issuer.MaxPathLenZero
+	switch {
+	case spec.PathLen < 0:
+		return fmt.Errorf("a path length cannot be negative (%d)", spec.PathLen)
+	case limited && spec.PathLen >= issuer.MaxPathLen:
+		return fmt.Errorf("the authority may have %d authorities below it: one with %d more below it is too many",
+			issuer.MaxPathLen, spec.PathLen)
+	case spec.Request == "" && spec.CommonName == "", spec.Request != "" && template.RawSubject[1] == 0:
+		return errors.New("an authority needs a subject") // RFC 5280, 4.1.2.6
+	}
+	template.IsCA = true
+	template.MaxPathLen, template.MaxPathLenZero = spec.PathLen, spec.PathLen == 0
+	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	return nil
+}
+
+// signatureAlgorithm fits the hash to the issuer's key: a hash weaker than the key would waste it.
+func signatureAlgorithm(issuer crypto.PublicKey) (x509.SignatureAlgorithm, error) {
+	switch keyType, err := KeyTypeOf(issuer); {
+	case err != nil:
+		return 0, err
+	case keyType == P256:
+		return x509.ECDSAWithSHA256, nil
+	case keyType == P384:
+		return x509.ECDSAWithSHA384, nil
+	default:
+		return x509.SHA256WithRSA, nil
+	}
+}
