@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+// Package internal_test holds the tree to its floors: which package may import which, and what stays out of the pure
+// core. The rules and the table are in this file, the checker that applies them is in floors_checker_test.go, and the
+// proof that it can fail in floors_proof_test.go.
+package internal_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// module is this module's path.
+const module = "github.com/signet-charm/signet"
+
+// A rulebook says what each package may do. Packages go by their path below internal/, or below the module's root
+// where they are outside of it ("cmd/signet").
+type rulebook struct {
+	floors    map[string]int      // a package imports lower floors only; "ca/*" stands for all folders of ca
+	pureBelow int                 // floors below this one are the pure core
+	outside   map[string]bool     // no part of the shipped program: nobody on a floor may import them
+	exits     map[string]bool     // may end the process
+	environs  map[string]bool     // may read the environment
+	restricts map[string][]string // import path, with all below it: the packages that may import it
+	values    map[string]values   // pure packages that may use an impure package's value types, and why
+}
+
+// values are the names of an otherwise impure package that are plain values.
+type values struct {
+	path  string
+	names []string
+}
+
+// floors are the rules of this tree: DESIGN.md, section 3.
+func floors() rulebook {
+	return rulebook{
+		floors: map[string]int{
+			"cert":       0,
+			"juju":       0,
+			"dialect":    1,
+			"kubefile":   1,
+			"ledger":     1,
+			"order":      1,
+			"policy":     1,
+			"provider":   2,
+			"requirer":   2,
+			"unit":       3,
+			"ca":         4,
+			"ca/*":       4,
+			"controller": 4,
+			"disk":       4,
+			"hooktool":   4,
+			"httpd":      4,
+			"agent":      5,
+			"charmpack":  6,
+			"sandbox":    6,
+			"cli":        7,
+			"cmd/signet": 8,
+		},
+		pureBelow: 4,
+		outside: map[string]bool{
+			"agent/sessiontest": true, // contract suite for every agent.Session
+			"ca/catest":         true, // contract suite for every agent.Carrier
+			"charmpack/cmd":     true, // run by the Makefile
+			"deps":              true, // pins modules while the tree is being built
+		},
+		exits:    map[string]bool{"cli": true, "cmd/signet": true},
+		environs: map[string]bool{"cli": true},
+		restricts: map[string][]string{
+			"github.com/juju/juju/api":   {"controller"},
+			"github.com/juju/juju/agent": {"controller"},
+			"github.com/juju/juju/rpc":   {"controller", "sandbox"},
+		},
+		values: map[string]values{
+			// A key hides itself from slog by implementing LogValuer; that needs the types and logs nothing.
+			"cert": {path: "log/slog", names: []string{"LogValuer", "StringValue", "Value"}},
+		},
+	}
+}
+
+func TestTreeKeepsItsFloors(t *testing.T) {
+	t.Parallel()
+	sources, err := parseTree(os.DirFS(".."))
+	require.NoError(t, err)
+	require.NotEmpty(t, sources, "no files found: the test looks in the wrong place")
+	require.Empty(t, floors().check(sources))
+}
+
+// parseTree reads all Go files of a checkout but tests, whatever their build constraints.
+func parseTree(tree fs.FS) ([]source, error) {
+	var sources []source
+	positions := token.NewFileSet()
+	err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if name != "." && !holdsPackages(entry.Name()) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		text, err := fs.ReadFile(tree, name)
+		if err != nil {
+			return err
+		}
+		file, err := parser.ParseFile(positions, name, text, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		sources = append(sources, source{pkg: packageAt(path.Dir(name)), file: file, positions: positions})
+		return nil
+	})
+	return sources, err
+}
+
+// holdsPackages reports whether the go command looks for packages in a folder of this name.
+func holdsPackages(folder string) bool {
+	return folder != "testdata" && !strings.HasPrefix(folder, ".") && !strings.HasPrefix(folder, "_")
+}
+
+// packageAt gives the name in the rulebook for a folder of the module.
+func packageAt(folder string) string { return strings.TrimPrefix(folder, "internal/") }
