@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+// Package agent carries out what package unit decides: Turn takes one turn of snapshot, decision, orders and commit;
+// Serve takes one whenever something changes or a wake comes, and answers hooks on a local socket. Where to look
+// next: turn.go, then package unit for what is decided and packages ca and disk for who carries orders out.
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/ledger"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// Session is one unit's view of its controller and its one way to change it. Implementations need not be safe for
+// concurrent use: one lock on the unit's folder keeps turns apart.
+type Session interface {
+	// Snapshot reads everything the unit may see. Broken relations are included while Juju still shows them.
+	Snapshot(context.Context) (juju.Snapshot, error)
+	// Commit makes the changes: secrets first, then bags and unit state all or nothing, the status last. It checks
+	// leadership again where the changes need it (juju.ErrNotLeader), and treats a secret that exists with the label
+	// of one to be created as that secret.
+	Commit(context.Context, juju.Changes) error
+}
+
+// Carrier carries out orders. One order ID has one effect, however often it is carried: a repeated order gets the
+// first answer again, also after a crash. Safe for concurrent use.
+type Carrier interface {
+	Carry(context.Context, order.Order) order.Answer
+}
+
+// Folder is the unit's own state folder. What it records and carries out is durable when the call returns.
+type Folder interface {
+	Carrier // order.MakeSecret, order.MakeRequest, order.Install
+	// Lock keeps other processes of this unit from taking a turn until unlock is called.
+	Lock(context.Context) (unlock func() error, err error)
+	// Survey tells what lies on disk, as juju.Snapshot.Local.
+	Survey() (map[string]string, error)
+	// Append records entries before the orders they speak of are carried out.
+	Append(...ledger.Entry) error
+}
+
+// Unit is all that one turn of a unit needs.
+type Unit struct {
+	Session   Session
+	Authority Carrier // order.CreateAuthority, order.Sign
+	Folder    Folder
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Outcome is what a turn came to.
+type Outcome struct {
+	Status juju.Status // as it now stands in Juju
+	Wake   time.Time   // take another turn no later than this; zero means never
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package agent
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/provider"
+)
+
+// Values of the peer relation that hold private keys are sealed between decision and commit, and opened between
+// snapshot and decision, so that the controller's database and other applications' units see ciphertext only, and the
+// core sees plain values. The seal is AES-256-GCM under a key from an application owned Juju secret. Its nonce is a
+// keyed hash of place and content, so that the same value is always sealed to the same text: an unchanged world then
+// commits nothing. Equal values are visible as equal, which private keys never are.
+
+const sealedVersion = "v1:"
+
+var errSealBroken = errors.New("the sealed value is damaged or was sealed under another key")
+
+type sealer struct {
+	aead  cipher.AEAD
+	nonce []byte // key of the keyed hash that makes nonces
+	place string // model and application, so that a value cannot be moved
+}
+
+// newSealer derives from the secret's content; false when there is none to read.
+func newSealer(snap juju.Snapshot, content map[string]string) (*sealer, bool, error) {
+	text := content[provider.SealMember]
+	if text == "" {
+		return nil, false, nil
+	}
+	material, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(material) != sha256.Size {
+		return nil, false, fmt.Errorf("cannot use secret %s: its member %s is not 32 bytes in base64", provider.SealLabel, provider.SealMember)
+	}
+	keys, err := hkdf.Key(sha256.New, material, nil, "signet peer relation seal v1", 2*sha256.Size)
+	if err != nil {
+		return nil, false, fmt.Errorf("cannot derive the seal's keys: %w", err)
+	}
+	block, err := aes.NewCipher(keys[:sha256.Size])
+	if err != nil {
+		return nil, false, fmt.Errorf("cannot make the seal: %w", err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, false, fmt.Errorf("cannot make the seal: %w", err)
+	}
+	place := snap.ModelUUID + "/" + snap.Application() + "/"
+	return &sealer{aead, keys[sha256.Size:], place}, true, nil
+}
+
+func (s *sealer) seal(key, plain string) string {
+	mac := hmac.New(sha256.New, s.nonce)
+	fmt.Fprintf(mac, "%s%s\x00%s", s.place, key, plain)
+	nonce := mac.Sum(nil)[:s.aead.NonceSize()]
+	return sealedVersion + base64.StdEncoding.EncodeToString(s.aead.Seal(nonce, nonce, []byte(plain), []byte(s.place+key)))
+}
+
+func (s *sealer) open(key, sealed string) (string, error) {
+	text, found := strings.CutPrefix(sealed, sealedVersion)
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if !found || err != nil || len(raw) < s.aead.NonceSize() {
+		return "", errSealBroken
+	}
+	nonce, box := raw[:s.aead.NonceSize()], raw[s.aead.NonceSize():]
+	plain, err := s.aead.Open(nil, nonce, box, []byte(s.place+key))
+	if err != nil {
+		return "", errSealBroken
+	}
+	return string(plain), nil
+}
+
+// open gives the snapshot with the sealed values of its peer relation opened. A value that cannot be opened stays as
+// it is, and counts as unreadable in the core.
+func open(snap juju.Snapshot) (juju.Snapshot, error) {
+	secret, _ := snap.Secret(provider.SealLabel)
+	sealer, found, err := newSealer(snap, secret.Content)
+	if err != nil || !found {
+		return snap, err
+	}
+	snap.Relations = slices.Clone(snap.Relations)
+	for i, relation := range snap.Relations {
+		if relation.Endpoint.Role != juju.Peers {
+			continue
+		}
+		bag := maps.Clone(relation.OwnApp)
+		for key, value := range bag {
+			if !strings.HasPrefix(key, provider.SealedPrefix) {
+				continue
+			}
+			if plain, err := sealer.open(key, value); err == nil {
+				bag[key] = plain
+			}
+		}
+		snap.Relations[i].OwnApp = bag
+	}
+	return snap, nil
+}
+
+// seal gives the changes with the values sealed that must not be readable in the peer relation.
+func seal(snap juju.Snapshot, changes juju.Changes) (juju.Changes, error) {
+	peers, found := snap.Peers()
+	if !found {
+		return changes, nil
+	}
+	secret, _ := snap.Secret(provider.SealLabel)
+	for _, made := range changes.Secrets {
+		if made.Label == provider.SealLabel {
+			secret = made
+		}
+	}
+	sealer, usable, err := newSealer(snap, secret.Content)
+	if err != nil {
+		return juju.Changes{}, err
+	}
+	changes.Relations = slices.Clone(changes.Relations)
+	for i, change := range changes.Relations {
+		if change.ID != peers.ID {
+			continue
+		}
+		bag := maps.Clone(change.App)
+		for key, value := range bag {
+			if !strings.HasPrefix(key, provider.SealedPrefix) || value == "" {
+				continue
+			}
+			if !usable {
+				return juju.Changes{}, fmt.Errorf("cannot seal %s: there is no readable secret %s", key, provider.SealLabel)
+			}
+			bag[key] = sealer.seal(key, value)
+		}
+		changes.Relations[i].App = bag
+	}
+	return changes, nil
+}

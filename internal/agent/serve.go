@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package agent
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// The bounds of the pause after a failed turn: it doubles with each failure and is drawn at random below that, so that
+// many agents of one controller do not come back all at once.
+const (
+	firstPause   = time.Second
+	longestPause = 5 * time.Minute
+)
+
+// Service is a unit's long-running agent.
+type Service struct {
+	Unit    *Unit
+	Changes <-chan struct{}   // something in the model changed: look again
+	Hooks   net.Listener      // the local socket on which hooks ask for a turn
+	Notify  func(juju.Status) // told the status after each turn that worked; may be nil
+	waiting chan waiter
+}
+
+type waiter struct {
+	hook  string
+	reply chan<- result
+}
+
+type result struct {
+	outcome Outcome
+	err     error
+}
+
+// Serve takes a turn at the start, whenever something changed, when a hook asks and when a wake comes, until the
+// context ends; then it returns nil. A turn that fails is taken again after a pause. It closes the listener.
+func (s *Service) Serve(ctx context.Context) error {
+	s.waiting = make(chan waiter)
+	var hooks sync.WaitGroup
+	defer hooks.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	hooks.Go(func() { s.accept(ctx, &hooks) })
+	context.AfterFunc(ctx, func() { s.Hooks.Close() })
+
+	failures := 0
+	var asked []waiter
+	for {
+		outcome, err := s.Unit.Turn(ctx)
+		for _, hook := range asked {
+			hook.reply <- result{outcome, err}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		next := s.rest(outcome, err, &failures)
+		timer := time.NewTimer(next)
+		asked = s.await(ctx, timer.C)
+		timer.Stop()
+		if ctx.Err() != nil {
+			for _, hook := range asked {
+				hook.reply <- result{err: context.Cause(ctx)}
+			}
+			return nil
+		}
+	}
+}
+
+// rest notes how a turn went and says how long nothing needs to be done.
+func (s *Service) rest(outcome Outcome, err error, failures *int) time.Duration {
+	if err != nil {
+		limit := min(longestPause, firstPause<<min(*failures, 16))
+		*failures++
+		pause := rand.N(limit) + time.Millisecond
+		s.Unit.Log.Error("the turn failed", "error", err, "again_in", pause.Round(time.Millisecond))
+		return pause
+	}
+	*failures = 0
+	if s.Notify != nil {
+		s.Notify(outcome.Status)
+	}
+	const look = 24 * time.Hour // a missed event is found at the latest then
+	if outcome.Wake.IsZero() {
+		return look
+	}
+	return max(min(look, outcome.Wake.Sub(s.Unit.Now())), time.Second)
+}
+
+// await waits for a reason to take a turn, and gives the hooks that asked for it.
+func (s *Service) await(ctx context.Context, wake <-chan time.Time) []waiter {
+	var asked []waiter
+	select {
+	case <-ctx.Done():
+	case <-wake:
+	case <-s.Changes:
+	case hook := <-s.waiting:
+		asked = append(asked, hook)
+	}
+	for { // one turn serves all who ask before it begins
+		select {
+		case hook := <-s.waiting:
+			asked = append(asked, hook)
+		default:
+			return asked
+		}
+	}
+}

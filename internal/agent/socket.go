@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package agent
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// The local socket carries one JSON line each way: a hook's question and, when the turn is over, its outcome.
+
+type question struct {
+	Hook string `json:"hook"` // for the log
+}
+
+type reply struct {
+	Level   juju.Level `json:"level,omitempty"`
+	Message string     `json:"message,omitempty"`
+	Error   string     `json:"error,omitempty"`
+}
+
+// ErrNoAgent: no agent answers on the socket, so whoever asked takes the turn itself.
+var ErrNoAgent = errors.New("no agent answers")
+
+const (
+	dialTimeout     = 2 * time.Second
+	questionTimeout = 5 * time.Second
+	longestLine     = 64 << 10
+)
+
+// Listen opens the local socket at a path in the unit's folder, for its owner only. It takes the place of one that a
+// killed agent left behind.
+func Listen(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("cannot clear the agent's socket: %w", err)
+	}
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the agent's socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot protect the agent's socket: %w", err), listener.Close())
+	}
+	return listener, nil
+}
+
+// Ask has the agent at the socket take a turn for a hook, and waits for its outcome. The error is ErrNoAgent when none
+// listens there, else the turn's own.
+func Ask(ctx context.Context, path, hook string) (Outcome, error) {
+	dialer := net.Dialer{Timeout: dialTimeout}
+	conn, err := dialer.DialContext(ctx, "unix", path)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("%w on %s", ErrNoAgent, path)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := json.NewEncoder(conn).Encode(question{hook}); err != nil {
+		return Outcome{}, fmt.Errorf("%w: %w", ErrNoAgent, err)
+	}
+	var answer reply
+	if err := readLine(conn, &answer); err != nil {
+		return Outcome{}, fmt.Errorf("%w: it went away during the turn: %w", ErrNoAgent, err)
+	}
+	if answer.Error != "" {
+		return Outcome{}, fmt.Errorf("the agent's turn failed: %s", answer.Error)
+	}
+	return Outcome{Status: juju.Status{Level: answer.Level, Message: answer.Message}}, nil
+}
+
+// accept serves hooks until the listener is closed.
+func (s *Service) accept(ctx context.Context, hooks *sync.WaitGroup) {
+	for {
+		conn, err := s.Hooks.Accept()
+		if err != nil {
+			if ctx.Err() == nil {
+				s.Unit.Log.Error("the agent's socket is gone; hooks take their turns themselves", "error", err)
+			}
+			return
+		}
+		hooks.Go(func() {
+			defer conn.Close()
+			if err := s.answer(ctx, conn); err != nil {
+				s.Unit.Log.Warn("cannot answer a hook", "error", err)
+			}
+		})
+	}
+}
+
+func (s *Service) answer(ctx context.Context, conn net.Conn) error {
+	var asked question
+	_ = conn.SetReadDeadline(time.Now().Add(questionTimeout))
+	if err := readLine(conn, &asked); err != nil {
+		return err
+	}
+	turned := make(chan result, 1)
+	select {
+	case s.waiting <- waiter{asked.Hook, turned}:
+	case <-ctx.Done():
+		return nil // the caller sees the closed connection and takes the turn itself
+	}
+	done := <-turned
+	answer := reply{Level: done.outcome.Status.Level, Message: done.outcome.Status.Message}
+	if done.err != nil {
+		answer.Error = done.err.Error()
+	}
+	return json.NewEncoder(conn).Encode(answer)
+}
+
+func readLine(from io.Reader, into any) error {
+	line, err := bufio.NewReader(io.LimitReader(from, longestLine)).ReadBytes('\n')
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(line, into)
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/order"
+	"github.com/signet-charm/signet/internal/unit"
+)
+
+// maxRounds bounds how often one turn decides anew. A turn needs three: the CA, its certificates, the commit; more
+// means that the decision does not come to rest, which the next turn may mend.
+const maxRounds = 8
+
+// Turn takes one turn: it reads a snapshot, decides, carries out the orders, decides again with their answers until
+// there are no new ones, and commits the changes. When leadership moved meanwhile it looks once more and does what is
+// left to a unit that does not lead.
+func (u *Unit) Turn(ctx context.Context) (Outcome, error) {
+	unlock, err := u.Folder.Lock(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	outcome, err := u.turn(ctx)
+	if errors.Is(err, juju.ErrNotLeader) {
+		u.Log.Info("leadership moved during the turn; looking again")
+		outcome, err = u.turn(ctx)
+	}
+	return outcome, errors.Join(err, unlock())
+}
+
+func (u *Unit) turn(ctx context.Context) (Outcome, error) {
+	snap, err := u.look(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	opened, err := open(snap)
+	if err != nil {
+		return Outcome{}, err
+	}
+	plan, err := u.decide(ctx, opened)
+	if err != nil {
+		return Outcome{}, err
+	}
+	outcome := Outcome{Status: snap.Status, Wake: plan.Wake}
+	if plan.Changes.Status != nil {
+		outcome.Status = *plan.Changes.Status
+	}
+	if plan.Changes.Empty() {
+		return outcome, nil
+	}
+	sealed, err := seal(snap, plan.Changes)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if err := u.Session.Commit(ctx, sealed); err != nil {
+		return Outcome{}, fmt.Errorf("cannot commit the turn's changes: %w", err)
+	}
+	return outcome, nil
+}
+
+// look reads what Juju shows and what lies on disk.
+func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
+	snap, err := u.Session.Snapshot(ctx)
+	if err != nil {
+		return juju.Snapshot{}, fmt.Errorf("cannot read the model: %w", err)
+	}
+	local, err := u.Folder.Survey()
+	if err != nil {
+		return juju.Snapshot{}, err
+	}
+	snap.Local = maps.Clone(local)
+	return snap, nil
+}
+
+// decide decides until every order has an answer, and gives the last plan.
+func (u *Unit) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error) {
+	now := u.Now()
+	var answers []order.Answer
+	for range maxRounds {
+		plan := unit.Decide(now, snap, answers)
+		if len(plan.Orders) == 0 {
+			return plan, nil
+		}
+		if len(plan.Entries) > 0 {
+			if err := u.Folder.Append(plan.Entries...); err != nil {
+				return unit.Plan{}, err
+			}
+		}
+		for _, wanted := range plan.Orders {
+			if err := ctx.Err(); err != nil {
+				return unit.Plan{}, err
+			}
+			answers = append(answers, u.carry(ctx, wanted))
+		}
+	}
+	plan := unit.Decide(now, snap, answers)
+	u.Log.Warn("the turn does not come to rest; the next one goes on", "orders", len(plan.Orders))
+	return plan, nil
+}
+
+func (u *Unit) carry(ctx context.Context, wanted order.Order) order.Answer {
+	carrier := Carrier(u.Folder)
+	switch wanted.(type) {
+	case order.CreateAuthority, order.Sign:
+		carrier = u.Authority
+	}
+	answer := carrier.Carry(ctx, wanted)
+	if answer.Failure != nil {
+		u.Log.Warn("an order failed", "order", string(wanted.ID()), "code", answer.Failure.Code, "reason", answer.Failure.Message)
+	}
+	return answer
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+// Package cert holds X.509 values: what a certificate shall say (Spec), what was issued (Issued), by whom
+// (Authority), under which names (Names), and Key, which never prints itself. Everything is a value; nothing here
+// signs, reads a clock or makes randomness. Where to look next: package order, which carries a Spec to a signer.
+package cert
+
+import "time"
+
+// Kind is what a certificate is for. It decides usages and constraints.
+type Kind string
+
+// The kinds that tls-certificates relations ask for.
+const (
+	Server       Kind = "server"
+	Client       Kind = "client"
+	Application  Kind = "application"  // a server certificate shared by all units of an application
+	Intermediate Kind = "intermediate" // a CA certificate
+)
+
+// KeyType names a key algorithm with its size, as the charm's options spell it.
+type KeyType string
+
+// The key types that signet makes.
+const (
+	P256    KeyType = "ecdsa-p256"
+	P384    KeyType = "ecdsa-p384"
+	RSA2048 KeyType = "rsa-2048"
+	RSA3072 KeyType = "rsa-3072"
+	RSA4096 KeyType = "rsa-4096"
+)
+
+// KeyTypes are all key types that signet makes, the default first.
+func KeyTypes() []KeyType { return []KeyType{P256, P384, RSA2048, RSA3072, RSA4096} }
+
+// Spec is what a certificate shall say. With a Request, the subject, the public key and the subject alternative
+// names are the request's, byte for byte; without one they come from the other fields and the signer makes the key.
+type Spec struct {
+	Kind          Kind
+	CommonName    string   // at most 64 characters (RFC 5280, ub-common-name); empty means none
+	Organizations []string // in order
+	Names         Names
+	Request       string // PEM certificate signing request (RFC 2986); empty for none
+	ServerAuth    bool   // extended key usage serverAuth (RFC 5280, 4.2.1.12)
+	ClientAuth    bool   // extended key usage clientAuth
+	PathLen       int    // CA certificates only: how many CA certificates may follow (RFC 5280, 4.2.1.9)
+	Life          time.Duration
+}
+
+// Issued is one certificate with all that its owner needs to use it.
+type Issued struct {
+	Certificate string   // PEM, one block, one trailing newline
+	Issuers     []string // PEM, the issuing CA's certificate first, its root last
+	Key         Key      // PKCS#8 PEM when the provider made it; zero when the owner holds it
+}
+
+// Authority is the public half of a certificate authority.
+type Authority struct {
+	Generation  int      // counts the CAs of one application, from 1
+	Certificate string   // PEM of the CA's own certificate
+	Issuers     []string // PEM, the CA's issuer first, the root last; empty when the CA is a root
+}
+
+// IsZero reports whether there is no authority.
+func (a Authority) IsZero() bool { return a.Certificate == "" }
+
+// Chain is the CA's certificate and its issuers: what follows a leaf.
+func (a Authority) Chain() []string { return append([]string{a.Certificate}, a.Issuers...) }
+
+// Root is the certificate to trust: the last of the chain.
+func (a Authority) Root() string {
+	chain := a.Chain()
+	return chain[len(chain)-1]
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+// Package order holds the verbs that the core asks of the outside world, and their answers. An order is a value; its
+// ID is the hash of what is ordered, so that an order repeated after a crash finds the first answer instead of having
+// a second effect. Where to look next: packages ca and disk, which carry orders out.
+package order
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/signet-charm/signet/internal/cert"
+)
+
+// ID names an order by what it orders: 32 hexadecimal digits.
+type ID string
+
+// Order is one thing that only the outside world can do.
+type Order interface {
+	ID() ID
+	order()
+}
+
+// CreateAuthority asks for a new CA: a key and a self-signed certificate.
+type CreateAuthority struct {
+	Generation    int
+	CommonName    string
+	Organizations []string
+	KeyType       cert.KeyType
+	NotBefore     time.Time // not part of the ID
+	Life          time.Duration
+}
+
+// Sign asks for one certificate.
+type Sign struct {
+	For       string // who asks, for the record: "certificates:3 etcd/0 server 10.0.0.1"
+	Ask       string // the ask's ID; different asks for the same Spec are different orders
+	Spec      cert.Spec
+	KeyType   cert.KeyType // of the key to make; empty when the Spec has a request
+	Key       cert.Key     // the key to certify again; zero to make a new one, or when the Spec has a request
+	Replaces  string       // serial (hex) of the certificate that this one renews; empty for a first one
+	Signer    Signer
+	NotBefore time.Time // not part of the ID
+}
+
+// Signer is the authority that shall sign. Its key may be zero where the carrier keeps it (no secrets in the model).
+type Signer struct {
+	cert.Authority
+	Key cert.Key
+}
+
+// MakeSecret asks for 32 random bytes, as base64 text, to become the Juju secret of this label.
+type MakeSecret struct{ Label string }
+
+// MakeRequest asks for a certificate signing request (RFC 2986) under a private key that never leaves this unit.
+type MakeRequest struct {
+	Name          string    // which certificate of this unit: "server", "client"
+	Kind          cert.Kind // asked for as extended key usage: Server serverAuth, Client clientAuth
+	CommonName    string
+	Organizations []string
+	Names         cert.Names
+	KeyType       cert.KeyType
+	Replaces      string // serial (hex) of the certificate to be renewed; makes a new request under the same key
+}
+
+// Install asks for a folder of files that appear together: all of them or, after a crash, the former ones.
+type Install struct {
+	Name  string // which bundle of this unit: "certificates", "received-ca"
+	Dir   string // where; empty for the unit's own folder
+	Files []File // none removes the bundle
+}
+
+// File is one file of a bundle. Its content is the text, or the key that MakeRequest made under KeyName.
+type File struct {
+	Name    string // plain file name
+	Text    string
+	Key     cert.Key // secret content, written 0600
+	KeyName string   // MakeRequest.Name whose private key is the content, written 0600
+}
+
+// State tells how far an order has come.
+type State string
+
+// The states of an answer.
+const (
+	Done    State = "done"
+	Pending State = "pending" // under way; ask again
+	Failed  State = "failed"
+)
+
+// Answer is an order's outcome. Only the fields of its order's kind are set.
+type Answer struct {
+	Order     ID
+	State     State
+	Failure   *Failure
+	Authority cert.Authority // CreateAuthority
+	Issued    cert.Issued    // Sign
+	Request   string         // MakeRequest: PEM
+	Key       cert.Key       // CreateAuthority: the CA's key (PKCS#8 PEM); MakeSecret: the text
+	Serial    string         // Sign, CreateAuthority: hex
+}
+
+// Failure says why an order failed. The message names what to do next and holds no secret.
+type Failure struct {
+	Code    string // stable, lower case with hyphens: "lint", "no-key", "disk", …
+	Message string
+}
+
+// Answered gives the answer to an order.
+func Answered(answers []Answer, id ID) (Answer, bool) {
+	for _, answer := range answers {
+		if answer.Order == id {
+			return answer, true
+		}
+	}
+	return Answer{}, false
+}
+
+// ID implements Order.
+func (o CreateAuthority) ID() ID {
+	o.NotBefore = time.Time{}
+	return hash("create-authority", o)
+}
+
+// ID implements Order. The keys are not part of it, nor is the time: a crash may lie between two attempts.
+func (o Sign) ID() ID {
+	return hash("sign", []any{o.Ask, o.Spec, o.KeyType, o.Replaces, o.Signer.Generation, o.Signer.Certificate})
+}
+
+// ID implements Order.
+func (o MakeSecret) ID() ID { return hash("make-secret", o) }
+
+// ID implements Order.
+func (o MakeRequest) ID() ID { return hash("make-request", o) }
+
+// ID implements Order. Keys enter by their hash, so that a new key is a new order.
+func (o Install) ID() ID {
+	type file struct{ Name, Text, KeyName, KeyHash string }
+	files := make([]file, len(o.Files))
+	for i, f := range o.Files {
+		files[i] = file{Name: f.Name, Text: f.Text, KeyName: f.KeyName}
+		if !f.Key.IsZero() {
+			sum := sha256.Sum256([]byte(f.Key.Reveal()))
+			files[i].KeyHash = hex.EncodeToString(sum[:])
+		}
+	}
+	return hash("install", []any{o.Name, o.Dir, files})
+}
+
+func (CreateAuthority) order() {}
+func (Sign) order()            {}
+func (MakeSecret) order()      {}
+func (MakeRequest) order()     {}
+func (Install) order()         {}
+
+// hash is over the JSON of plain values, which encoding/json writes in one way only.
+func hash(verb string, what any) ID {
+	text, err := json.Marshal([]any{verb, what})
+	if err != nil {
+		panic("order: a plain value has no JSON: " + err.Error())
+	}
+	sum := sha256.Sum256(text)
+	return ID(hex.EncodeToString(sum[:16]))
+}

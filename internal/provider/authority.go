@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package provider
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// Where the authority is written down. The peer application bag follows leadership; the key lies in an application
+// owned secret of its own for each generation, so that its content never changes.
+const (
+	authorityKey    = "authority" // peer application bag: JSON of slots
+	SealLabel       = "seal"      // secret: content member "key", 32 bytes as base64
+	SealMember      = "key"
+	keyMember       = "private-key"
+	certMember      = "certificate"
+	firstGeneration = 1
+)
+
+// SealedPrefix begins the peer bag's keys whose values hold private keys: who carries a commit out seals them.
+const SealedPrefix = "sealed."
+
+// slots are the CAs of an application: the one that signs now.
+type slots struct {
+	Current slot `json:"current"`
+}
+
+type slot struct {
+	Generation  int      `json:"generation"`
+	Certificate string   `json:"certificate"`
+	Issuers     []string `json:"issuers,omitempty"`
+}
+
+func authorityLabel(generation int) string { return fmt.Sprintf("ca-%d", generation) }
+
+// findSigner gives the authority in force, or orders one to be made on first leadership. Without one it reports why
+// and gives false.
+func (s *step) findSigner() bool {
+	peers, found := s.snap.Peers()
+	if !found {
+		s.report(juju.Waiting, "waiting for the peer relation")
+		return false
+	}
+	s.peers = peers
+	written := peers.OwnApp[authorityKey]
+	switch {
+	case written != "":
+		return s.readSigner(written)
+	case !s.snap.Leader:
+		s.report(juju.Waiting, "waiting for the leader to create the CA")
+		return false
+	case s.hasIssuedBefore():
+		s.report(juju.Blocked, "the CA is lost although certificates were issued: restore it from a backup; signet makes no second one by itself")
+		return false
+	}
+	return s.createSigner()
+}
+
+func (s *step) readSigner(written string) bool {
+	var read slots
+	if err := json.Unmarshal([]byte(written), &read); err != nil {
+		s.report(juju.Blocked, "the record of the CA in the peer relation is unreadable: restore it from a backup")
+		return false
+	}
+	s.signer.Authority = cert.Authority(read.Current)
+	if err := s.adoptCertificate(); err != nil {
+		s.report(juju.Blocked, "the CA certificate in the peer relation is unusable: restore it from a backup")
+		return false
+	}
+	if secret, found := s.snap.Secret(authorityLabel(read.Current.Generation)); found {
+		s.signer.Key = cert.NewKey(secret.Content[keyMember])
+	}
+	return true
+}
+
+// adoptCertificate parses the signer's certificate once for all comparisons.
+func (s *step) adoptCertificate() (err error) {
+	s.issuer, err = cert.Parse(s.signer.Certificate)
+	return err
+}
+
+// canSign reports whether this unit may order signatures, and if not, says why in the unit's status.
+func (s *step) canSign() bool {
+	switch {
+	case !s.snap.Leader:
+		return false
+	case !s.signer.Key.IsZero() || s.snap.Local[fmt.Sprintf("authority.%d", s.signer.Generation)] != "":
+		return true
+	case s.snap.CanSecrets:
+		s.report(juju.Waiting, "cannot read the CA's key from secret %s", authorityLabel(s.signer.Generation))
+	default:
+		s.report(juju.Blocked, "the CA's key lies on another unit, and this model has no secrets to share it: keep one unit, or upgrade to Juju 3")
+	}
+	return false
+}
+
+// hasIssuedBefore looks for certificates of a CA that is no longer on record.
+func (s *step) hasIssuedBefore() bool {
+	for _, relation := range s.snap.At(Endpoints...) {
+		if relation.OwnUnit["ca"] != "" || relation.OwnApp["certificates"] != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// createSigner makes the first CA. A secret left by a leader that got no further than that is taken up again.
+func (s *step) createSigner() bool {
+	create := order.CreateAuthority{
+		Generation:    firstGeneration,
+		CommonName:    s.caCommonName(firstGeneration),
+		Organizations: s.settings.CAOrganizations,
+		KeyType:       s.settings.CAKeyType,
+		NotBefore:     s.notBefore(),
+		Life:          s.settings.CALife,
+	}
+	label := authorityLabel(firstGeneration)
+	if secret, found := s.snap.Secret(label); found && secret.Content[keyMember] != "" {
+		s.signer = order.Signer{
+			Authority: cert.Authority{Generation: firstGeneration, Certificate: secret.Content[certMember]},
+			Key:       cert.NewKey(secret.Content[keyMember]),
+		}
+	} else {
+		answer, ok := s.obtain(create)
+		if !ok {
+			if answer.Failure != nil {
+				s.report(juju.Blocked, "cannot create the CA: %s", answer.Failure.Message)
+			} else {
+				s.report(juju.Maintenance, "creating the CA")
+			}
+			return false
+		}
+		s.signer = order.Signer{Authority: answer.Authority, Key: answer.Key}
+	}
+	if err := s.adoptCertificate(); err != nil {
+		s.report(juju.Blocked, "the new CA's certificate is unusable: %v", err)
+		return false
+	}
+	return s.recordSigner(label)
+}
+
+// recordSigner writes the CA down where every unit and every later leader finds it.
+func (s *step) recordSigner(label string) bool {
+	text, err := json.Marshal(slots{Current: slot(s.signer.Authority)})
+	if err != nil {
+		s.report(juju.Blocked, "cannot record the CA: %v", err)
+		return false
+	}
+	s.peerBag()[authorityKey] = string(text)
+	if s.snap.CanSecrets {
+		s.decision.Secrets = append(s.decision.Secrets, juju.Secret{
+			Label: label,
+			Owner: juju.OwnedByApplication,
+			Content: map[string]string{
+				keyMember:  s.signer.Key.Reveal(),
+				certMember: s.signer.Certificate,
+			},
+		})
+	}
+	return true
+}
+
+// ensureSeal has the secret made under which private keys travel through the peer relation.
+func (s *step) ensureSeal() bool {
+	if !s.snap.CanSecrets {
+		return false
+	}
+	if secret, found := s.snap.Secret(SealLabel); found {
+		return secret.Content[SealMember] != ""
+	}
+	if !s.snap.Leader {
+		return false
+	}
+	answer, ok := s.obtain(order.MakeSecret{Label: SealLabel})
+	if !ok {
+		return false
+	}
+	s.decision.Secrets = append(s.decision.Secrets, juju.Secret{
+		Label:   SealLabel,
+		Owner:   juju.OwnedByApplication,
+		Content: map[string]string{SealMember: answer.Key.Reveal()},
+	})
+	return true
+}
+
+// caCommonName names the CA for people. It differs by generation: one name with two keys confuses path builders.
+func (s *step) caCommonName(generation int) string {
+	if name := s.settings.CACommonName; name != "" {
+		return name
+	}
+	const limit = 64 // RFC 5280, ub-common-name
+	suffix := fmt.Sprintf(" CA G%d", generation)
+	name := strings.Trim(s.snap.ModelName+" "+s.snap.Application(), " ")
+	if len(name)+len(suffix) > limit {
+		name = name[:limit-len(suffix)]
+	}
+	return name + suffix
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package provider
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/ledger"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// globalClient is the common name of the client certificate that all legacy consumers of a relation share. It is the
+// Vault charm's; EasyRSA's "client" is a name that request-header proxies are commonly configured to trust.
+const globalClient = "global-client"
+
+// serveRelation decides about everything that one relation asks for. Without an authority nothing is published, and
+// what stands there already stays.
+func (s *step) serveRelation(relation juju.Relation, ready bool) {
+	reading := dialect.Read(relation)
+	asks, denials := s.admit(relation, reading)
+	if !ready {
+		s.denials = append(s.denials, denials...)
+		return
+	}
+	publication := dialect.Publication{Reading: reading, Capabilities: s.capabilities(relation)}
+	for _, ask := range asks {
+		issued, denial := s.grant(relation, ask)
+		if denial != nil {
+			denials = append(denials, *denial)
+		}
+		if issued.Certificate != "" {
+			publication.Grants = append(publication.Grants, dialect.Grant{Ask: ask, Issued: issued})
+			s.granted++
+		}
+	}
+	if len(reading.Legacy) > 0 && s.settings.Legacy {
+		publication.Common = s.common(relation)
+	}
+	publication.Denials = denials
+	s.denials = append(s.denials, denials...)
+
+	bags := juju.OwnBags{Unit: dialect.PublishUnit(relation, publication)}
+	if s.snap.Leader {
+		bags.App = dialect.PublishApplication(relation, publication)
+	}
+	s.decision.Bags[relation.ID] = bags
+}
+
+// admit lets through the asks that this application answers at all.
+func (s *step) admit(relation juju.Relation, reading dialect.Reading) ([]dialect.Ask, []dialect.Denial) {
+	var asks []dialect.Ask
+	denials := slices.Clone(reading.Denials)
+	for _, ask := range reading.Asks {
+		refuse := func(code dialect.Code, format string, args ...any) {
+			denials = append(denials, dialect.Denial{
+				Relation: relation.ID, Unit: ask.Unit, Item: describe(ask), Ask: ask.ID(), Request: ask.Request,
+				Code: code, Reason: fmt.Sprintf(format, args...),
+			})
+		}
+		switch {
+		case ask.Dialect == dialect.Legacy && !s.settings.Legacy:
+			refuse(dialect.DialectOff, "the legacy dialect is off; to answer it run: juju config %s legacy-dialect=true", s.snap.Application())
+		case ask.Kind == cert.Intermediate && !slices.Contains(s.settings.IntermediateApplications, relation.RemoteApp):
+			refuse(dialect.CANotAllowed, "application %s may not have a CA certificate; to allow it add it to: juju config %s intermediate-applications", relation.RemoteApp, s.snap.Application())
+		default:
+			asks = append(asks, ask)
+		}
+	}
+	return asks, denials
+}
+
+// common is what all legacy consumers of a relation share, once the global client certificate exists.
+func (s *step) common(relation juju.Relation) *dialect.Common {
+	client, denial := s.grant(relation, globalClientAsk(relation))
+	if denial != nil {
+		s.denials = append(s.denials, *denial)
+	}
+	if client.Certificate == "" {
+		return nil
+	}
+	common := &dialect.Common{Trust: []string{s.signer.Root()}, Client: client}
+	if len(s.signer.Issuers) > 0 {
+		common.Chain = s.signer.Chain()
+	}
+	return common
+}
+
+func globalClientAsk(relation juju.Relation) dialect.Ask {
+	return dialect.Ask{
+		Relation: relation.ID, App: relation.RemoteApp,
+		Dialect: dialect.Legacy, Kind: cert.Client, CommonName: globalClient,
+	}
+}
+
+// grant gives the certificate for an ask: the one there is when it still serves, else a new one once it is signed.
+// A certificate that must be replaced stays in service until its successor exists.
+func (s *step) grant(relation juju.Relation, ask dialect.Ask) (cert.Issued, *dialect.Denial) {
+	spec, err := s.spec(ask)
+	if err != nil {
+		return cert.Issued{}, s.deny(ask, dialect.Malformed, err.Error())
+	}
+	current := s.current(relation, ask)
+	for {
+		verdict := s.judge(current, spec, ask)
+		if verdict.keep {
+			s.wake(verdict.renew)
+			s.shelf.put(ask, current)
+			return current, nil
+		}
+		if !s.signing {
+			s.shelf.put(ask, current)
+			return current, s.withoutSigner(ask, current)
+		}
+		wanted := s.sign(ask, spec, verdict)
+		answer, done := s.obtain(wanted)
+		if !done {
+			s.shelf.put(ask, current)
+			return current, s.unsigned(ask, wanted, answer)
+		}
+		if again := s.judge(answer.Issued, spec, ask); !again.keep && !again.due {
+			s.shelf.put(ask, current)
+			return current, s.deny(ask, dialect.NotSigned, "the authority's answer does not fit: "+again.reason)
+		}
+		if answer.Issued.Certificate == current.Certificate {
+			return current, nil
+		}
+		current = answer.Issued
+	}
+}
+
+// unsigned notes that an order is not done: given just now, pending, or failed.
+func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer) *dialect.Denial {
+	switch answer.State {
+	case order.Failed:
+		return s.deny(ask, dialect.NotSigned, answer.Failure.Message)
+	case order.Pending:
+		s.waiting++
+	default:
+		s.decision.Entries = append(s.decision.Entries, ledger.Entry{
+			Time: s.now, Event: ledger.Ordered, Order: string(wanted.ID()), Ask: string(ask.ID()), For: wanted.For,
+			Generation: s.signer.Generation, Names: ask.Names.List(),
+		})
+	}
+	return nil
+}
+
+// withoutSigner tells a requirer that there is nobody to sign for it now; units that do not lead leave that to the
+// leader.
+func (s *step) withoutSigner(ask dialect.Ask, current cert.Issued) *dialect.Denial {
+	if !s.snap.Leader || current.Certificate != "" {
+		return nil
+	}
+	return s.deny(ask, dialect.NoAuthority, "the CA cannot sign now; see the unit's status")
+}
+
+func (s *step) deny(ask dialect.Ask, code dialect.Code, reason string) *dialect.Denial {
+	return &dialect.Denial{
+		Relation: ask.Relation, Unit: ask.Unit, Item: describe(ask), Ask: ask.ID(), Request: ask.Request,
+		Code: code, Reason: reason,
+	}
+}
+
+// current gives the certificate that an ask has: the shelf is what all units share, the own bags what this one showed.
+func (s *step) current(relation juju.Relation, ask dialect.Ask) cert.Issued {
+	if ask.Dialect == dialect.Legacy {
+		if issued, found := s.shelf.get(ask); found {
+			return issued
+		}
+		if ask.CommonName == globalClient && ask.Name == "" {
+			issued, _ := dialect.PublishedClient(relation)
+			return issued
+		}
+	}
+	issued, _ := dialect.Published(relation, ask)
+	return issued
+}
+
+func (s *step) capabilities(relation juju.Relation) *dialect.Capabilities {
+	yes, ca := true, slices.Contains(s.settings.IntermediateApplications, relation.RemoteApp)
+	return &dialect.Capabilities{
+		IPSANs: &yes, WildcardDNS: &yes, Subdomain: &yes, CACertificates: &ca, ProviderType: "signet",
+	}
+}
+
+// describe names an ask for people.
+func describe(ask dialect.Ask) string {
+	name := ask.CommonName
+	if name == "" && ask.Names.Len() > 0 {
+		name = ask.Names.List()[0]
+	}
+	return fmt.Sprintf("%s certificate %q", ask.Kind, name)
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package requirer
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
+)
+
+// check decides whether an offered certificate may be installed. It reads as a checklist; the first thing wrong is
+// the error.
+func (s *step) check(offer dialect.Offer, i item) (*x509.Certificate, error) {
+	if offer.Revoked {
+		return nil, errors.New("it is revoked")
+	}
+	leaf, err := cert.Parse(offer.Issued.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case leaf.IsCA:
+		return nil, errors.New("it is a CA certificate")
+	case s.now.After(leaf.NotAfter):
+		return nil, fmt.Errorf("it expired at %s", leaf.NotAfter.Format("2006-01-02 15:04:05"))
+	case offer.Dialect == dialect.Legacy && !cert.KeyMatches(offer.Issued.Key, leaf):
+		return nil, errors.New("its private key is another certificate's")
+	case offer.Dialect == dialect.CSR && !sameKey(i.want.Request, leaf):
+		return nil, errors.New("its public key is not this unit's")
+	}
+	if missing := missingNames(leaf, i.want.Names); i.want.Kind == cert.Server && len(missing) > 0 {
+		return nil, fmt.Errorf("it lacks the names %s", strings.Join(missing, ", "))
+	}
+	return leaf, s.checkChain(offer, leaf, i)
+}
+
+// checkChain verifies the way from the certificate to what the provider says to trust (RFC 5280, 6).
+func (s *step) checkChain(offer dialect.Offer, leaf *x509.Certificate, i item) error {
+	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
+	for _, text := range offer.Trust {
+		roots.AppendCertsFromPEM([]byte(text))
+	}
+	for _, text := range offer.Issued.Issuers {
+		intermediates.AppendCertsFromPEM([]byte(text))
+	}
+	usage := x509.ExtKeyUsageServerAuth
+	if i.want.Kind == cert.Client {
+		usage = x509.ExtKeyUsageClientAuth
+	}
+	at := s.now
+	if at.Before(leaf.NotBefore) {
+		at = leaf.NotBefore // this machine's clock runs late: no reason to refuse
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: intermediates, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage},
+	})
+	if err != nil {
+		return fmt.Errorf("it does not verify: %w", err)
+	}
+	return nil
+}
+
+// requests reports whether a standing signing request asks for just what an item wants.
+func requests(standing string, i item) bool {
+	request, err := cert.ParseRequest(standing)
+	if err != nil {
+		return false
+	}
+	names := cert.Names{}
+	if parsed, err := cert.ParseNames(request.DNSNames); err == nil {
+		names = names.With(parsed)
+	}
+	for _, ip := range request.IPAddresses {
+		if parsed, err := cert.ParseNames([]string{ip.String()}); err == nil {
+			names = names.With(parsed)
+		}
+	}
+	return request.Subject.CommonName == i.want.CommonName &&
+		slices.Equal(request.Subject.Organization, i.organizations) && names.Equal(i.want.Names)
+}
+
+func sameKey(request string, leaf *x509.Certificate) bool {
+	parsed, err := cert.ParseRequest(request)
+	if err != nil {
+		return false
+	}
+	return slices.Equal(parsed.RawSubjectPublicKeyInfo, leaf.RawSubjectPublicKeyInfo)
+}
+
+// missingNames gives the wanted names that a certificate lacks; more than wanted does no harm.
+func missingNames(leaf *x509.Certificate, want cert.Names) []string {
+	have := cert.NamesOf(leaf).List()
+	var missing []string
+	for _, name := range want.List() {
+		if !slices.Contains(have, name) {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+// Package requirer decides for the consumer's side: what this unit asks of its provider, which answers it accepts and
+// what appears on its disk. Step is pure. Where to look next: step.go for the order of things, checks.go for what an
+// offered certificate must be.
+package requirer
+
+import (
+	"cmp"
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// The endpoints on which signet is a consumer.
+const (
+	Endpoint         = "upstream"        // tls-certificates: who signs for this unit
+	TransferEndpoint = "receive-ca-cert" // certificate_transfer: whom else to trust
+)
+
+// The bundles this unit lays on its disk.
+const (
+	certificatesBundle = "certificates"
+	receivedBundle     = "received-ca"
+)
+
+// Decision is what the consumer's side wants.
+type Decision struct {
+	Orders  []order.Order
+	Bags    map[int]juju.OwnBags // by relation ID: complete desired content
+	Reports []juju.Status
+	Wake    time.Time
+}
+
+type step struct {
+	now      time.Time
+	snap     juju.Snapshot
+	settings Settings
+	answers  []order.Answer
+	decision Decision
+}
+
+// item is one certificate this unit wants, under the name of its files.
+type item struct {
+	name          string // "server", "client"
+	organizations []string
+	want          dialect.Want
+	best          *accepted
+}
+
+// accepted is an offer that passed the checks.
+type accepted struct {
+	offer dialect.Offer
+	leaf  *x509.Certificate
+}
+
+// Step decides what the consumer's side wants, given the answers to orders that an earlier Step of the same turn gave.
+// It is total, deterministic and idempotent.
+func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {
+	s := &step{
+		now: now, snap: snap, settings: settings, answers: answers,
+		decision: Decision{Bags: map[int]juju.OwnBags{}},
+	}
+	s.receive()
+	s.ask()
+	return s.decision
+}
+
+// ask asks every related provider for this unit's certificates, and installs what is answered.
+func (s *step) ask() {
+	var relations []juju.Relation
+	for _, relation := range s.snap.At(Endpoint) {
+		if !relation.Broken {
+			relations = append(relations, relation)
+		}
+	}
+	if len(relations) == 0 {
+		return
+	}
+	items, err := s.items(relations[0])
+	if err != nil {
+		s.report(juju.Waiting, "%v", err)
+		return
+	}
+	for i := range items {
+		if !s.findRequest(&items[i]) {
+			return
+		}
+	}
+	for _, relation := range relations {
+		s.askOne(relation, items)
+	}
+	s.renew(items)
+	for _, relation := range relations {
+		s.decision.Bags[relation.ID] = juju.OwnBags{
+			Unit: dialect.Request(relation, s.snap.Unit, wants(items), s.dialects(relation, items)...),
+		}
+	}
+	s.install(items, relations[0])
+}
+
+// items says what this unit wants: a server certificate under its addresses and names, and a client certificate under
+// its own name.
+func (s *step) items(relation juju.Relation) ([]item, error) {
+	addresses := s.snap.Addresses[relation.Endpoint.Name]
+	names := s.settings.Names.With(usable(addresses.Ingress)).With(usable(addresses.Bind)).
+		With(usable([]string{s.snap.Local["hostname"], s.snap.Local["fqdn"], "127.0.0.1"}))
+	commonName := s.settings.CommonName
+	if commonName == "" && len(addresses.Ingress) > 0 {
+		commonName = addresses.Ingress[0]
+	}
+	if commonName == "" {
+		return nil, fmt.Errorf("waiting for an ingress address on endpoint %s; or set the option common-name", relation.Endpoint.Name)
+	}
+	names = names.With(usable([]string{commonName}))
+	return []item{
+		{name: "server", want: dialect.Want{Kind: cert.Server, CommonName: commonName, Names: names}},
+		{name: "client", organizations: s.settings.Organizations,
+			want: dialect.Want{Kind: cert.Client, CommonName: s.snap.Unit}},
+	}, nil
+}
+
+// usable drops names that cannot stand in a certificate: a machine's own idea of its name is not the operator's fault.
+func usable(candidates []string) cert.Names {
+	var names cert.Names
+	for _, candidate := range candidates {
+		if parsed, err := cert.ParseNames([]string{candidate}); err == nil {
+			names = names.With(parsed)
+		}
+	}
+	return names
+}
+
+// findRequest gives an item its signing request: the one on disk while it still says what is wanted, else a new one
+// under the same key.
+func (s *step) findRequest(i *item) bool {
+	standing := s.snap.Local["request."+i.name]
+	if standing != "" && requests(standing, *i) {
+		i.want.Request = standing
+		return true
+	}
+	return s.makeRequest(i, "")
+}
+
+func (s *step) makeRequest(i *item, replaces string) bool {
+	wanted := order.MakeRequest{
+		Name: i.name, Kind: i.want.Kind, CommonName: i.want.CommonName, Organizations: i.organizations, Names: i.want.Names,
+		KeyType: s.settings.KeyType, Replaces: replaces,
+	}
+	answer, answered := order.Answered(s.answers, wanted.ID())
+	switch {
+	case !answered:
+		s.decision.Orders = append(s.decision.Orders, wanted)
+		return false
+	case answer.State != order.Done:
+		if answer.Failure != nil {
+			s.report(juju.Blocked, "cannot make the request for the %s certificate: %s", i.name, answer.Failure.Message)
+		}
+		return false
+	}
+	i.want.Request = answer.Request
+	return true
+}
+
+// askOne looks through one provider's offers and keeps the best for each item: a CSR answer before a legacy one,
+// because its key never left this unit, and among those the one that lives longest.
+func (s *step) askOne(relation juju.Relation, items []item) {
+	offers, denials := dialect.Offers(relation, s.snap.Unit, wants(items))
+	for _, denial := range denials {
+		s.report(juju.Waiting, "%s refuses: %s", relation.RemoteApp, denial)
+	}
+	for _, offer := range offers {
+		i := &items[offer.Want]
+		leaf, err := s.check(offer, *i)
+		if err != nil {
+			s.report(juju.Waiting, "%s offers an unusable %s certificate: %v", relation.RemoteApp, i.name, err)
+			continue
+		}
+		candidate := accepted{offer, leaf}
+		if i.best == nil || better(candidate, *i.best) {
+			i.best = &candidate
+		}
+	}
+}
+
+func better(a, b accepted) bool {
+	if a.offer.Dialect != b.offer.Dialect {
+		return a.offer.Dialect == dialect.CSR
+	}
+	return cmp.Compare(a.leaf.NotAfter.Unix(), b.leaf.NotAfter.Unix()) > 0
+}
+
+// renew replaces the request of a certificate whose renewal is due: a new request, because sending the old one again
+// changes nothing, and the same key. Legacy certificates are renewed by their provider.
+func (s *step) renew(items []item) {
+	for n := range items {
+		i := &items[n]
+		if i.best == nil || i.best.offer.Dialect != dialect.CSR {
+			continue
+		}
+		at := cert.RenewAt(i.best.leaf)
+		if s.now.Before(at) {
+			s.wake(at)
+			continue
+		}
+		former := i.want.Request
+		if !s.makeRequest(i, i.best.leaf.SerialNumber.Text(16)) {
+			i.want.Request = former
+		}
+	}
+}
+
+// dialects says how to ask: in both dialects, until this provider is seen to speak the CSR one.
+func (s *step) dialects(relation juju.Relation, items []item) []dialect.Dialect {
+	for _, spoken := range dialect.Spoken(relation) {
+		if spoken == dialect.CSR {
+			return []dialect.Dialect{dialect.CSR}
+		}
+	}
+	return []dialect.Dialect{dialect.Legacy, dialect.CSR}
+}
+
+func wants(items []item) []dialect.Want {
+	var list []dialect.Want
+	for _, i := range items {
+		list = append(list, i.want)
+	}
+	return list
+}
+
+func (s *step) wake(at time.Time) { s.decision.Wake = juju.Earliest(s.decision.Wake, at) }
+
+func (s *step) report(level juju.Level, format string, args ...any) {
+	s.decision.Reports = append(s.decision.Reports, juju.Status{Level: level, Message: fmt.Sprintf(format, args...)})
+}

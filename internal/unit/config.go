@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package unit
+
+import (
+	"encoding/json"
+	"maps"
+
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/provider"
+	"github.com/signet-charm/signet/internal/requirer"
+)
+
+// soundKey is where the unit state keeps the last option values without a fault.
+const soundKey = "config"
+
+// settings are all options of the charm, sound ones.
+type settings struct {
+	provider provider.Settings
+	requirer requirer.Settings
+	reports  []juju.Status
+}
+
+// soundConfig reads the options. One that cannot be used is reported, and its last sound value stays in force: a slip
+// of the keyboard must not change what is served. It gives the unit state that remembers sound values.
+func soundConfig(snap juju.Snapshot) (settings, map[string]string) {
+	read := func(values map[string]any) (settings, []juju.OptionError) {
+		config := &juju.Config{Values: values}
+		return settings{provider: provider.ReadSettings(config), requirer: requirer.ReadSettings(config)}, config.Errors
+	}
+	result, faults := read(snap.Config)
+	if len(faults) == 0 {
+		text, err := json.Marshal(snap.Config)
+		if err != nil {
+			return result, nil
+		}
+		return result, map[string]string{soundKey: string(text)}
+	}
+	var sound map[string]any
+	_ = json.Unmarshal([]byte(snap.State[soundKey]), &sound) // unreadable or absent: the defaults take its place
+	patched := maps.Clone(snap.Config)
+	for _, fault := range faults {
+		delete(patched, fault.Option)
+		if value, known := sound[fault.Option]; known {
+			patched[fault.Option] = value
+		}
+	}
+	result, _ = read(patched)
+	for _, fault := range faults {
+		result.reports = append(result.reports, juju.Status{Level: juju.Blocked, Message: fault.Error()})
+	}
+	return result, nil
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+// Package unit is the whole charm as one pure function: Decide says what must become true, given what Juju and the
+// unit's own disk show. Where to look next: packages provider and requirer, whose two decisions it joins, and package
+// agent, which carries a Plan out.
+package unit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/ledger"
+	"github.com/signet-charm/signet/internal/order"
+	"github.com/signet-charm/signet/internal/provider"
+	"github.com/signet-charm/signet/internal/requirer"
+)
+
+// A Plan says what must become true, in the order in which it must be done.
+type Plan struct {
+	Entries []ledger.Entry // 1. record durably before any order is carried out
+	Orders  []order.Order  // 2. carry out, then decide again with the answers
+	Changes juju.Changes   // 3. commit; inside it: secrets, then bags and state in one transaction, then status
+	Wake    time.Time      // 4. take another turn no later than this; zero means never
+}
+
+// Decide is total (never fails: bad input becomes a denial or a status), deterministic (same arguments, same plan,
+// whatever the map order) and idempotent (once its plan is in force it plans nothing new).
+func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
+	config, state := soundConfig(snap)
+	authority := provider.Step(now, snap, config.provider, answers)
+	consumer := requirer.Step(now, snap, config.requirer, answers)
+
+	bags := maps.Clone(authority.Bags)
+	maps.Copy(bags, consumer.Bags)
+	reports := slices.Concat(config.reports, authority.Reports, consumer.Reports)
+	return Plan{
+		Entries: authority.Entries,
+		Orders:  slices.Concat(authority.Orders, consumer.Orders),
+		Changes: juju.Diff(snap, juju.World{
+			Bags:    bags,
+			Secrets: authority.Secrets,
+			State:   state,
+			Status:  worst(reports),
+		}),
+		Wake: juju.Earliest(authority.Wake, consumer.Wake),
+	}
+}
+
+// worst shows the report that needs attention first, and how many more there are of its kind or worse than active.
+func worst(reports []juju.Status) juju.Status {
+	if len(reports) == 0 {
+		return juju.Status{Level: juju.Active, Message: "idle: nothing is related"}
+	}
+	ordered := slices.Clone(reports)
+	slices.SortStableFunc(ordered, func(a, b juju.Status) int { return b.Level.Severity() - a.Level.Severity() })
+	shown, more := ordered[0], 0
+	for _, other := range ordered[1:] {
+		switch {
+		case shown.Level == juju.Active:
+			shown.Message += "; " + other.Message
+		case other.Level != juju.Active:
+			more++
+		}
+	}
+	if more > 0 {
+		shown.Message += fmt.Sprintf(" (+%d more)", more)
+	}
+	return shown
+}
