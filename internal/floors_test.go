@@ -71,12 +71,11 @@ func floors() rulebook {
 			"charmpack/cmd":     true, // run by the Makefile
 			"deps":              true, // pins modules while the tree is being built
 		},
-		exits:    map[string]bool{"cli": true, "cmd/signet": true},
+		exits:    map[string]bool{"cli": true},
 		environs: map[string]bool{"cli": true},
 		restricts: map[string][]string{
-			"github.com/juju/juju/api":   {"controller"},
-			"github.com/juju/juju/agent": {"controller"},
-			"github.com/juju/juju/rpc":   {"controller", "sandbox"},
+			"github.com/juju/juju/api": {"controller"},
+			"github.com/juju/juju":     {"controller", "sandbox"},
 		},
 		values: map[string]values{
 			// A key hides itself from slog by implementing LogValuer; that needs the types and logs nothing.

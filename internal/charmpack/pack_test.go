@@ -60,7 +60,8 @@ func pack(t *testing.T, from charmpack.Source) []byte {
 
 func TestPackTwiceGivesTheSameBytes(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, pack(t, source(t)), pack(t, source(t)))
+	first, second := pack(t, source(t)), pack(t, source(t))
+	require.Equal(t, first, second)
 }
 
 func TestPackPassesItsOwnCheckOnEachArchitecture(t *testing.T) {

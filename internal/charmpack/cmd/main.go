@@ -45,7 +45,7 @@ func run(tree, arch, binary, version, out string) error {
 	if err := charmpack.Check(packed.Bytes(), arch); err != nil {
 		return err
 	}
-	if err := os.WriteFile(out+".tmp", packed.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(out+".tmp", packed.Bytes(), 0o644); err != nil { //nolint:gosec // a charm is public
 		return fmt.Errorf("cannot write the charm: %w", err)
 	}
 	if err := os.Rename(out+".tmp", out); err != nil {

@@ -1,0 +1,86 @@
+# The targets that a developer and .ci/run use. "make" alone lists them.
+# Everything needed beyond Go and make is installed below .tools/, pinned here.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# A release is a tag; between releases it is the file VERSION and the commit, without git the file alone.
+VERSION := $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || \
+	echo "$$(cat VERSION)$$(git describe --always --exclude '*' --dirty 2>/dev/null | sed 's/^/+/')")
+ARCHES := amd64 arm64
+
+# -buildvcs=false and -trimpath keep the machine and the checkout's state out of the binary: same sources, same bytes.
+GO_BUILD := CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w -X github.com/signet-charm/signet/internal/cli.version=$(VERSION)"
+
+PACKAGES ?= ./...
+FUZZTIME ?= 30s
+BENCHTIME ?= 1s
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := $(CURDIR)/.tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+GOVULNCHECK_VERSION := v1.9.0
+GOVULNCHECK := $(CURDIR)/.tools/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Build the static program for this machine: dist/signet
+	$(GO_BUILD) -o dist/signet ./cmd/signet
+
+.PHONY: demo
+demo: build ## Tell the whole story on an embedded Juju; succeeds only if every certificate verifies
+	dist/signet sandbox demo
+
+.PHONY: test
+test: ## Run all tests (PACKAGES)
+	go test $(PACKAGES)
+
+.PHONY: race
+race: ## Run all tests with the race detector, which needs a C compiler (PACKAGES)
+	CGO_ENABLED=1 go test -race $(PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (PACKAGES)
+	.ci/fuzz $(FUZZTIME) $(PACKAGES)
+
+.PHONY: bench
+bench: ## Run all benchmarks for BENCHTIME each (PACKAGES)
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES)
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Check format, vet and the rules of .golangci.yml (PACKAGES)
+	$(GOLANGCI_LINT) config verify
+	$(GOLANGCI_LINT) run $(PACKAGES)
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## Look for known vulnerabilities; needs https://vuln.go.dev (PACKAGES)
+	$(GOVULNCHECK) $(PACKAGES)
+
+.PHONY: charm
+charm: $(ARCHES:%=dist/signet_%.charm) ## Pack dist/signet_<arch>.charm for each architecture, byte for byte the same every time
+
+.PHONY: clean
+clean: ## Remove what was built; tools and Go's caches stay
+	rm -rf dist dispatch
+
+# Always asks go, which knows better than make what is up to date.
+.PHONY: FORCE
+FORCE:
+
+dist/linux_%/signet: FORCE
+	GOOS=linux GOARCH=$* $(GO_BUILD) -o $@ ./cmd/signet
+
+dist/signet_%.charm: dist/linux_%/signet FORCE
+	go run ./internal/charmpack/cmd -arch $* -binary $< -version "$(VERSION)" -out $@
+
+# The version is part of the path, so that a new pin installs anew and an old one is never taken for it.
+$(GOLANGCI_LINT):
+	GOBIN=$(@D) GOFLAGS= CGO_ENABLED=0 go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(GOVULNCHECK):
+	GOBIN=$(@D) GOFLAGS= CGO_ENABLED=0 go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
