@@ -82,7 +82,10 @@ func EncodeKey(private crypto.Signer) (Key, error) {
 // ParseKey reads a private key: PKCS#8, or the older forms that openssl and easy-rsa wrote. Its errors hold nothing of
 // the key.
 func ParseKey(key Key) (crypto.Signer, error) {
-	block, _ := pem.Decode([]byte(key.Reveal()))
+	block, rest := pem.Decode([]byte(key.Reveal()))
+	if block != nil && block.Type == "EC PARAMETERS" { // openssl ecparam writes one before the key
+		block, _ = pem.Decode(rest)
+	}
 	if block == nil {
 		return nil, errors.New("cannot read private key: no PEM block")
 	}

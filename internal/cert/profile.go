@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
@@ -54,8 +53,8 @@ func Template(
 	if err := setValidity(template, issuer, notBefore, spec.Life); err != nil {
 		return nil, err
 	}
-	if _, err := KeyTypeOf(template.PublicKey); err != nil {
-		return nil, err
+	if reason := weakness(template.PublicKey); reason != "" {
+		return nil, errors.New("cannot certify the key: " + reason)
 	}
 	if template.SubjectKeyId, err = KeyID(template.PublicKey); err != nil {
 		return nil, err
@@ -104,16 +103,12 @@ func RootTemplate(spec Spec, public crypto.PublicKey, serial *big.Int, notBefore
 // takeRequest copies subject, key and alternative names of a request byte for byte: string types and attributes such
 // as x500UniqueIdentifier (2.5.4.45) or a registered ID would not survive Go's own types.
 func takeRequest(template *x509.Certificate, text string) error {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return errors.New("cannot read certificate request: no PEM block")
-	}
-	request, err := x509.ParseCertificateRequest(block.Bytes)
+	request, err := ParseRequest(text)
 	if err != nil {
-		return fmt.Errorf("cannot read certificate request: %w", err)
+		return err
 	}
-	if err := request.CheckSignature(); err != nil {
-		return fmt.Errorf("cannot trust certificate request: it is not signed by its own key: %w", err)
+	if err := CheckRequest(request); err != nil {
+		return err
 	}
 	if err := checkText("common name", request.Subject.CommonName); err != nil {
 		return err
@@ -136,6 +131,7 @@ func takeRequest(template *x509.Certificate, text string) error {
 		return errors.New("a certificate request has neither a subject nor names")
 	}
 	template.RawSubject = request.RawSubject
+	template.Subject = request.Subject // for who reads the template; what is signed is RawSubject
 	template.PublicKey = request.PublicKey
 	return nil
 }
