@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/token"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -97,7 +98,8 @@ func (c *checker) visitImport(spec *ast.ImportSpec) {
 		c.visitOwn(spec, packageAt(own))
 		return
 	}
-	for restricted, allowed := range c.rules.restricts {
+	for _, restricted := range slices.Sorted(maps.Keys(c.rules.restricts)) {
+		allowed := c.rules.restricts[restricted]
 		if within(imported, restricted) && !slices.Contains(allowed, c.source.pkg) {
 			c.complain(spec, "%s imports %s, which is for %s only", c.source.pkg, imported, strings.Join(allowed, ", "))
 		}
