@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/juju/juju/core/status"
+	"github.com/juju/juju/rpc/params"
+
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// errLabelTaken says that a secret to be created exists: somebody made it after the labels were listed.
+var errLabelTaken = errors.New("a secret with this label exists")
+
+// Commit makes one CommitHookChanges of secrets, databags and unit state, as a unit agent does at the end of a hook. The
+// controller carries out the secrets first and one by one, then the rest in one transaction that also checks
+// leadership. The status is a call of its own and comes last, so that it never promises what did not happen.
+func (l *link) Commit(ctx context.Context, changes juju.Changes) error {
+	c, err := l.client(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot commit changes: %w", err)
+	}
+	if err = c.commitHook(changes); errors.Is(err, errLabelTaken) {
+		err = c.commitHook(changes) // now the labels include it, so it becomes an update
+	}
+	if err != nil {
+		return fmt.Errorf("cannot commit changes: %w", c.blame(err, changes))
+	}
+	if changes.Status == nil {
+		return nil
+	}
+	if err := c.self.SetUnitStatus(status.Status(changes.Status.Level), changes.Status.Message, nil); err != nil {
+		return fmt.Errorf("cannot set the unit's status: %w", err)
+	}
+	return nil
+}
+
+// blame makes a refusal for lack of leadership a juju.ErrNotLeader. The controller says "unauthorized" for that as well
+// as for other things; asking it who leads tells which.
+func (c *client) blame(err error, changes juju.Changes) error {
+	lost := notLeader(err)
+	if !lost && changes.NeedsLeadership() && code(err) == params.CodeUnauthorized {
+		leader, asked := c.leader()
+		lost = asked == nil && !leader
+	}
+	if lost {
+		return fmt.Errorf("%w: %w", juju.ErrNotLeader, err)
+	}
+	return err
+}
+
+// commitHook commits all but the status.
+func (c *client) commitHook(changes juju.Changes) error {
+	arg := params.CommitHookChangesArg{Tag: c.unit.String()}
+	published, err := c.addSecrets(&arg, changes.Secrets)
+	if err != nil {
+		return err
+	}
+	if err := c.addBags(&arg, changes.Relations, published); err != nil {
+		return err
+	}
+	if err := c.addState(&arg, changes.State); err != nil {
+		return err
+	}
+	if len(arg.SecretCreates)+len(arg.SecretUpdates)+len(arg.RelationUnitSettings) == 0 && arg.SetUnitState == nil {
+		return nil
+	}
+	var results params.ErrorResults
+	err = c.call("Uniter", "CommitHookChanges", params.CommitHookChangesArgs{Args: []params.CommitHookChangesArg{arg}}, &results)
+	if err == nil {
+		if err = expect(1, len(results.Results), "outcomes"); err == nil {
+			err = resultError(results.Results[0].Error)
+		}
+	}
+	if err != nil && len(arg.SecretCreates) > 0 && strings.Contains(err.Error(), "already exists") {
+		return fmt.Errorf("%w: %w", errLabelTaken, err)
+	}
+	return err
+}
+
+// addSecrets adds the secrets, and gives the keys that tell the other units of the application where its secrets are.
+// A secret to be created whose label is taken is an update of the one that has it.
+func (c *client) addSecrets(arg *params.CommitHookChangesArg, wanted []juju.Secret) (juju.Bag, error) {
+	if len(wanted) == 0 {
+		return nil, nil
+	}
+	if !c.canSecrets {
+		return nil, errors.New("this model has no secrets; they need Juju 3.0 or later")
+	}
+	if err := c.checkBackend(); err != nil {
+		return nil, err
+	}
+	wanted, err := c.resolve(wanted)
+	if err != nil {
+		return nil, err
+	}
+	published := juju.Bag{}
+	for _, secret := range wanted {
+		values, err := secretArgs(secret)
+		if err != nil {
+			return nil, err
+		}
+		if secret.URI == "" {
+			uri, err := c.newURI()
+			if err != nil {
+				return nil, err
+			}
+			secret.URI = uri
+			arg.SecretCreates = append(arg.SecretCreates,
+				params.CreateSecretArg{UpsertSecretArg: values, URI: &uri, OwnerTag: c.ownerTag(secret).String()})
+		} else {
+			values.Label = nil // it has it
+			arg.SecretUpdates = append(arg.SecretUpdates, params.UpdateSecretArg{UpsertSecretArg: values, URI: secret.URI})
+		}
+		if secret.Owner != juju.OwnedByUnit {
+			published[secretKeyPrefix+secret.Label] = secret.URI
+		}
+	}
+	return published, nil
+}
+
+// resolve gives the URIs of those secrets that exist under the label of one to be created.
+func (c *client) resolve(wanted []juju.Secret) ([]juju.Secret, error) {
+	listed, err := c.listSecrets()
+	if err != nil {
+		return nil, err
+	}
+	resolved := make([]juju.Secret, len(wanted))
+	for i, secret := range wanted {
+		if secret.Owner == "" {
+			secret.Owner = juju.OwnedByApplication
+		}
+		for _, have := range listed {
+			if secret.URI == "" && have.Label == secret.Label && have.Owner == secret.Owner {
+				secret.URI = have.URI
+			}
+		}
+		resolved[i] = secret
+	}
+	return resolved, nil
+}
+
+// newURI reserves the URI of a secret to be.
+func (c *client) newURI() (string, error) {
+	uris, err := c.secrets.CreateSecretURIs(1)
+	if err != nil {
+		return "", fmt.Errorf("cannot reserve the URI of a secret: %w", err)
+	}
+	return uriOf(uris[0].ID), nil
+}
+
+// checkBackend refuses to put a secret into the controller where the model's secrets belong elsewhere: Juju would take
+// it, and its unit agent would later move it to where this program cannot read it.
+func (c *client) checkBackend() error {
+	info, err := c.secrets.GetSecretBackendConfig(nil)
+	if errors.Is(err, juju.ErrUnreachable) {
+		return fmt.Errorf("cannot tell the model's secret back end: %w", err)
+	}
+	if err != nil {
+		return nil // an older controller has no such call, or names none: it is the internal one
+	}
+	if active, found := info.Configs[info.ActiveID]; found && active.BackendType != internalBackend {
+		return fmt.Errorf("cannot commit a secret: %w", externalBackend(active.BackendType, info.ActiveID))
+	}
+	return nil
+}
+
+// addBags adds what changes in the databags. Where the application's secrets are goes into the peer relation's.
+func (c *client) addBags(arg *params.CommitHookChangesArg, changes []juju.RelationChange, published juju.Bag) error {
+	if len(changes) == 0 && len(published) == 0 {
+		return nil
+	}
+	relations, _, err := c.joined()
+	if err != nil {
+		return err
+	}
+	byID := map[int]juju.RelationChange{}
+	for _, change := range changes {
+		byID[change.ID] = change
+	}
+	for _, j := range relations {
+		change := byID[j.relation.ID]
+		delete(byID, j.relation.ID)
+		if j.relation.Endpoint.Role == juju.Peers && len(published) > 0 {
+			change.App = merged(change.App, published)
+		}
+		if len(change.Unit)+len(change.App) > 0 {
+			arg.RelationUnitSettings = append(arg.RelationUnitSettings, params.RelationUnitSettings{
+				Relation: j.tag.String(), Unit: c.unit.String(),
+				Settings: params.Settings(change.Unit), ApplicationSettings: params.Settings(change.App),
+			})
+		}
+	}
+	for _, change := range byID {
+		return fmt.Errorf("the unit no longer takes part in relation %s (ID %d); look again", change.Key, change.ID)
+	}
+	return nil
+}
+
+// addState adds the unit's whole state, because the controller replaces it as a whole.
+func (c *client) addState(arg *params.CommitHookChangesArg, changes map[string]string) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	have, err := c.self.State()
+	if err != nil {
+		return fmt.Errorf("cannot read the unit's state: %w", err)
+	}
+	state := maps.Clone(have.CharmState)
+	if state == nil {
+		state = map[string]string{}
+	}
+	for key, value := range changes {
+		if value == "" {
+			delete(state, key)
+		} else {
+			state[key] = value
+		}
+	}
+	arg.SetUnitState = &params.SetUnitStateArg{Tag: c.unit.String(), CharmState: &state}
+	return nil
+}
+
+// merged gives a databag change with more keys in it.
+func merged(change, more juju.Bag) juju.Bag {
+	result := maps.Clone(change)
+	if result == nil {
+		result = juju.Bag{}
+	}
+	maps.Copy(result, more)
+	return result
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package controller
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/juju/juju/agent"
+	"github.com/juju/juju/api"
+	"github.com/juju/juju/rpc/jsoncodec"
+	"github.com/juju/juju/rpc/params"
+	"github.com/juju/names/v5"
+
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// The patience of one login; Juju's own agents use the same kind of values.
+const (
+	dialLimit    = 10 * time.Second       // TCP, TLS and websocket, to any of the addresses
+	loginLimit   = time.Minute            // a controller that limits the rate of logins makes them wait
+	addressPause = 200 * time.Millisecond // before the next address is tried as well
+)
+
+// identity is what agent.conf says about the unit and its controller.
+type identity struct {
+	unit        names.UnitTag
+	info        api.Info
+	oldPassword string // good until the unit agent's rotation has reached the controller
+	version     string // the unit agent's, "3.6.25"; empty when not recorded
+}
+
+// login connects as the unit that agent.conf is of. A password that is refused may just be rotated by the unit agent,
+// so the old one gets a try, as in Juju's own agents.
+func login(ctx context.Context, config Config) (api.Connection, identity, error) {
+	who, err := readAgentConf(config.AgentConf, config.Unit)
+	if err != nil {
+		return nil, identity{}, err
+	}
+	conn, err := openAPI(ctx, who.info)
+	if code(err) == params.CodeUnauthorized && who.oldPassword != "" && who.oldPassword != who.info.Password {
+		info := who.info
+		info.Password = who.oldPassword
+		conn, err = openAPI(ctx, info)
+	}
+	if err != nil {
+		return nil, identity{}, explain(err, config.AgentConf, who)
+	}
+	return conn, who, nil
+}
+
+// readAgentConf reads and checks agent.conf. No error repeats any of its content: the file holds the unit's password.
+func readAgentConf(path, unit string) (identity, error) {
+	data, err := readPrivate(path)
+	if err != nil {
+		return identity{}, err
+	}
+	conf, err := parseAgentConf(data)
+	if err != nil {
+		return identity{}, fmt.Errorf("cannot use %s: %w; the unit agent (jujud) rewrites the file when it starts", path, err)
+	}
+	tag, ok := conf.Tag().(names.UnitTag)
+	if !ok {
+		return identity{}, fmt.Errorf("cannot use %s: it belongs to %q, not to a unit; name the unit's own agent.conf", path, conf.Tag())
+	}
+	if unit != "" && tag.Id() != unit {
+		return identity{}, fmt.Errorf("cannot use %s: it belongs to unit %q, not to %q; name the unit's own agent.conf", path, tag.Id(), unit)
+	}
+	info, ok := conf.APIInfo()
+	if !ok {
+		return identity{}, fmt.Errorf("cannot use %s: it names no controller address; the unit agent (jujud) adds them when it starts", path)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM([]byte(info.CACert)) {
+		return identity{}, fmt.Errorf("cannot use %s: it holds no CA certificate to verify the controller with; the unit agent (jujud) writes it", path)
+	}
+	for _, address := range info.Addrs {
+		if scheme, _, found := strings.Cut(address, "://"); found && scheme != "wss" {
+			return identity{}, fmt.Errorf("cannot use %s: controller address %q is not of TLS", path, address)
+		}
+	}
+	who := identity{unit: tag, info: *info, oldPassword: conf.OldPassword()}
+	if who.info.Password == "" {
+		who.info.Password = who.oldPassword
+	}
+	if who.info.Password == "" {
+		return identity{}, fmt.Errorf("cannot use %s: it holds no password; the unit agent (jujud) writes it", path)
+	}
+	if version := conf.UpgradedToVersion(); version.Major != 0 {
+		who.version = version.String()
+	}
+	return who, nil
+}
+
+// readPrivate reads a file that only its owner may read. What it checks and what it reads are one open file.
+func readPrivate(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("cannot read %s: there is no such file; is this the unit's machine, and has its agent been installed?", path)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("cannot read %s: permission denied; run as root, who owns it", path)
+	case err != nil:
+		return nil, fmt.Errorf("cannot read agent.conf: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("cannot read agent.conf: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("cannot read %s: not a regular file", path)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("cannot use %s: mode %04o lets others at the unit's password; chmod 0600 it", path, mode)
+	}
+	data, err := io.ReadAll(io.LimitReader(file, 4<<20))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	return data, nil
+}
+
+// parseAgentConf keeps Juju's parser at arm's length: its errors quote the file, and a file cut short, as by a full
+// disk, can make it panic.
+func parseAgentConf(data []byte) (conf agent.Config, err error) {
+	defer func() {
+		if recover() != nil {
+			conf, err = nil, errors.New("it is incomplete")
+		}
+	}()
+	conf, err = agent.ParseConfigData(data)
+	if err != nil {
+		return nil, errors.New("it is not a complete agent configuration")
+	}
+	return conf, nil
+}
+
+// openAPI makes one attempt to log in at the addresses of info, and gives up when the context ends.
+func openAPI(ctx context.Context, info api.Info) (api.Connection, error) {
+	sockets := &sockets{ctx: ctx}
+	conn, err := api.Open(&info, api.DialOpts{
+		DialAddressInterval: addressPause,
+		DialTimeout:         dialLimit,
+		Timeout:             loginLimit,
+		DialWebsocket:       sockets.dial,
+	})
+	sockets.keep()
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return conn, err
+}
+
+// sockets dials for the library, which takes no context: when ours ends before keep is called, so does what was dialled.
+type sockets struct {
+	ctx   context.Context //nolint:containedctx // handed through a callback
+	mu    sync.Mutex
+	stops []func() bool
+}
+
+// dial connects to one address. No proxy and no redirect is followed: agent.conf names the controller's own addresses.
+func (s *sockets) dial(ctx context.Context, url string, config *tls.Config, address string) (jsoncodec.JSONConn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	dialer := websocket.Dialer{
+		TLSClientConfig:  config,
+		HandshakeTimeout: dialLimit,
+		NetDialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+	}
+	socket, response, err := dialer.DialContext(ctx, url, nil)
+	if err != nil {
+		if response != nil {
+			_ = response.Body.Close()
+			return nil, fmt.Errorf("HTTP status %s: %w", response.Status, err)
+		}
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stops = append(s.stops, context.AfterFunc(s.ctx, func() { _ = socket.NetConn().Close() }))
+	return jsoncodec.NewWebsocketConn(socket), nil
+}
+
+// keep parts the sockets from the context: from now on whoever has the connection closes it.
+func (s *sockets) keep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, stop := range s.stops {
+		stop()
+	}
+}
+
+// explain says what a failed login means and what to do next. Only what waiting can mend is a juju.ErrUnreachable.
+func explain(err error, path string, who identity) error {
+	at := strings.Join(who.info.Addrs, ", ")
+	var (
+		redirect    *api.RedirectError
+		certificate *tls.CertificateVerificationError
+	)
+	switch {
+	case errors.As(err, &certificate):
+		return fmt.Errorf("cannot trust the controller at %s: its certificate does not match the CA in %s: %w; "+
+			"if the controller's CA was not replaced on purpose, something stands in between", at, path, certificate.Err)
+	case errors.As(err, &redirect):
+		return fmt.Errorf("cannot log in at %s as %s: %w: the model moved to another controller; the unit agent (jujud) writes its addresses to %s",
+			at, who.unit.Id(), juju.ErrUnreachable, path)
+	case !answered(err):
+		return fmt.Errorf("cannot reach the controller at %s: %w: %w; check that it runs and that this machine can reach it",
+			at, juju.ErrUnreachable, err)
+	}
+	switch code(err) {
+	case params.CodeUnauthorized, params.CodeNoCreds:
+		return fmt.Errorf("cannot log in at %s as %s: the controller refuses the password in %s: %w; "+
+			"check that the unit still exists and that its agent (jujud) runs, which renews the password", at, who.unit.Id(), path, err)
+	case params.CodeNotFound, params.CodeModelNotFound, params.CodeDead, params.CodeNotProvisioned:
+		return fmt.Errorf("cannot log in at %s as %s: %w; the unit or its model was removed", at, who.unit.Id(), err)
+	}
+	return fmt.Errorf("cannot log in at %s as %s: %w: %w; it will be tried again", at, who.unit.Id(), juju.ErrUnreachable, err)
+}

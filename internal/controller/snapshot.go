@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+
+	"github.com/juju/juju/rpc/params"
+
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// snapshotTries is how often a snapshot starts over because what it reads changes under its hands.
+const snapshotTries = 4
+
+// Snapshot reads everything in bulk. It is not one transaction: when a relation goes away, or leadership does, between
+// two of its reads, it starts over instead of showing half of a change.
+func (l *link) Snapshot(ctx context.Context) (juju.Snapshot, error) {
+	var err error
+	for range snapshotTries {
+		var snap juju.Snapshot
+		if snap, err = l.read(ctx); err == nil {
+			return snap, nil
+		}
+		if !gone(err) {
+			break
+		}
+		l.log.Debug("the model changed during a snapshot", "cause", err)
+	}
+	return juju.Snapshot{}, fmt.Errorf("cannot read the unit's snapshot: %w", err)
+}
+
+func (l *link) read(ctx context.Context) (juju.Snapshot, error) {
+	c, err := l.client(ctx)
+	if err != nil {
+		return juju.Snapshot{}, err
+	}
+	snap := juju.Snapshot{
+		Unit: l.unit.Id(), ModelName: l.modelName, ModelUUID: l.modelUUID, JujuVersion: l.version, CanSecrets: l.canSecrets,
+	}
+	if snap.Leader, err = c.leader(); err != nil {
+		return juju.Snapshot{}, err
+	}
+	if snap.Relations, err = c.readRelations(snap.Leader); err != nil {
+		return juju.Snapshot{}, err
+	}
+	peers, _ := snap.Peers()
+	if snap.Secrets, err = c.readSecrets(snap.Leader, peers.OwnApp); err != nil {
+		return juju.Snapshot{}, err
+	}
+	if err := c.readUnit(&snap); err != nil {
+		return juju.Snapshot{}, err
+	}
+	return snap, c.settle()
+}
+
+// leader asks whether the unit leads its application now. It does not claim leadership, as the unit agent's tracker
+// does: a claim would take a free lease for a unit whose own agent may be dead, keep others from taking over while
+// signet lives, and, since a claim sets the lease's end rather than extending it, cut short what the tracker holds. The
+// status of an application is readable by its leader only, which makes reading it the question (Uniter.ApplicationStatus).
+func (c *client) leader() (bool, error) {
+	var results params.ApplicationStatusResults
+	args := params.Entities{Entities: []params.Entity{{Tag: c.unit.String()}}}
+	err := c.call("Uniter", "ApplicationStatus", args, &results)
+	if err == nil {
+		err = expect(1, len(results.Results), "statuses")
+	}
+	if err == nil {
+		err = resultError(results.Results[0].Error)
+	}
+	switch {
+	case err == nil:
+		return true, nil
+	case notLeader(err), code(err) == params.CodeUnauthorized:
+		return false, nil
+	}
+	return false, fmt.Errorf("cannot tell whether %s is the leader: %w", c.unit.Id(), err)
+}
+
+func (c *client) readRelations(leader bool) ([]juju.Relation, error) {
+	found, unjoined, err := c.joined()
+	if err != nil {
+		return nil, err
+	}
+	if unjoined {
+		select {
+		case c.unjoined <- struct{}{}:
+		default:
+		}
+	}
+	if err := c.readBags(found, leader); err != nil {
+		return nil, err
+	}
+	relations := make([]juju.Relation, len(found))
+	for i, j := range found {
+		relations[i] = j.relation
+	}
+	return relations, nil
+}
+
+// readUnit reads what is the unit's own: config, addresses, state and status.
+func (c *client) readUnit(snap *juju.Snapshot) error {
+	settings, err := c.self.ConfigSettings()
+	if err != nil {
+		return fmt.Errorf("cannot read the config: %w", err)
+	}
+	snap.Config = configFrom(settings)
+	if snap.Addresses, err = c.readAddresses(); err != nil {
+		return err
+	}
+	state, err := c.self.State()
+	if err != nil {
+		return fmt.Errorf("cannot read the unit's state: %w", err)
+	}
+	snap.State = maps.Clone(state.CharmState)
+	status, err := c.self.UnitStatus()
+	if err != nil {
+		return fmt.Errorf("cannot read the unit's status: %w", err)
+	}
+	snap.Status = juju.Status{Level: juju.Level(status.Status), Message: status.Info}
+	return nil
+}
+
+// readAddresses reads the addresses of all endpoints in one call. An endpoint without a network, as before the machine
+// has an address, is left out: it must not hide the others.
+func (c *client) readAddresses() (map[string]juju.Addresses, error) {
+	if len(c.endpoints) == 0 {
+		return nil, nil
+	}
+	var names []string
+	for _, endpoint := range c.endpoints {
+		names = append(names, endpoint.Name)
+	}
+	results, err := c.self.NetworkInfo(names, nil)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the unit's addresses: %w", err)
+	}
+	addresses := map[string]juju.Addresses{}
+	for name, result := range results {
+		if err := resultError(result.Error); err != nil {
+			c.log.Debug("an endpoint has no addresses", "endpoint", name, "cause", err)
+			continue
+		}
+		addresses[name] = addressesFrom(result)
+	}
+	return addresses, nil
+}
+
+func addressesFrom(result params.NetworkInfoResult) juju.Addresses {
+	addresses := juju.Addresses{Ingress: result.IngressAddresses, Egress: result.EgressSubnets}
+	for _, network := range result.Info {
+		for _, address := range network.Addresses {
+			addresses.Bind = append(addresses.Bind, address.Address)
+		}
+	}
+	return addresses
+}
+
+// configFrom gives the options that are set. JSON has one kind of number, so a whole one comes as int64 whatever the
+// option's type is.
+func configFrom(settings map[string]any) map[string]any {
+	config := map[string]any{}
+	for option, value := range settings {
+		switch value := value.(type) {
+		case nil:
+		case float64:
+			if value == math.Trunc(value) && math.Abs(value) < 1<<53 {
+				config[option] = int64(value)
+			} else {
+				config[option] = value
+			}
+		default:
+			config[option] = value
+		}
+	}
+	return config
+}
