@@ -55,6 +55,10 @@ type Model struct {
 	nextMachine  int
 	vault        vault
 	interpose    func(unit string)
+
+	// The controller's bookkeeping of who may log in; called without the lock.
+	added   func(unit string) error
+	removed func(unit string)
 }
 
 // application is one deployed charm.
@@ -178,6 +182,14 @@ func (m *Model) Deploy(app string, meta CharmMeta) error {
 
 // AddUnit adds a unit and lets it join the scope of its application's relations. The first unit becomes the leader.
 func (m *Model) AddUnit(app string) (string, error) {
+	name, err := m.addUnit(app)
+	if err == nil && m.added != nil {
+		err = m.added(name)
+	}
+	return name, err
+}
+
+func (m *Model) addUnit(app string) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a, found := m.apps[app]
@@ -214,30 +226,35 @@ func (m *Model) AddUnit(app string) (string, error) {
 // has called LeaveScope for its relations and UnitGone; any other unit is gone when RemoveUnit returns.
 func (m *Model) RemoveUnit(name string) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	u, err := m.unit(name)
-	if err != nil {
-		return errors.Annotate(err, "cannot remove unit")
+	attended := err == nil && u.attended
+	if err == nil {
+		u.life = Dying
+		m.notify()
 	}
-	u.life = Dying
-	if !u.attended {
-		m.removeUnit(u)
+	m.mu.Unlock()
+	if err == nil && attended {
+		return nil
 	}
-	m.notify()
-	return nil
+	return m.UnitGone(name)
 }
 
 // UnitGone removes a unit whose hook runner is done with it: it leaves its scopes, its secrets go, and another unit
 // leads in its place.
 func (m *Model) UnitGone(name string) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	u, err := m.unit(name)
+	if err == nil {
+		m.removeUnit(u)
+		m.notify()
+	}
+	m.mu.Unlock()
 	if err != nil {
 		return errors.Annotate(err, "cannot remove unit")
 	}
-	m.removeUnit(u)
-	m.notify()
+	if m.removed != nil {
+		m.removed(name)
+	}
 	return nil
 }
 

@@ -300,6 +300,17 @@ func (m *Model) ClaimLeadership(viewer, app, name string) error {
 	return leadership.ErrClaimDenied
 }
 
+// CheckLeader fails, with Juju's own error, unless the unit leads its application.
+func (m *Model) CheckLeader(viewer string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u, err := m.unit(viewer)
+	if err != nil {
+		return err
+	}
+	return m.checkLeader(u)
+}
+
 // AwaitLeadershipReleased waits until the application's leader of now is no more.
 func (m *Model) AwaitLeadershipReleased(ctx context.Context, viewer, app string) error {
 	if juju.ApplicationOf(viewer) != app {
