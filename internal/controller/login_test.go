@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package controller
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/juju/juju/agent"
+	"github.com/juju/names/v5"
+	"github.com/juju/version/v2"
+	"github.com/stretchr/testify/require"
+)
+
+const testPassword = "correct-horse-battery"
+
+// selfSigned is some CA certificate, in PEM.
+func selfSigned(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// writeConf writes an agent.conf as Juju does, with changes to its parameters and then to its text.
+func writeConf(t *testing.T, change func(*agent.AgentConfigParams), edit func(string) string) string {
+	t.Helper()
+	parameters := agent.AgentConfigParams{
+		Paths:             agent.Paths{DataDir: t.TempDir()},
+		UpgradedToVersion: version.MustParse("3.6.25"),
+		Tag:               names.NewUnitTag("signet/0"),
+		Password:          "older",
+		Controller:        names.NewControllerTag("deadbeef-1bad-500d-9000-4b1d0d06f00d"),
+		Model:             names.NewModelTag("deadbeef-0bad-400d-8000-4b1d0d06f00d"),
+		APIAddresses:      []string{"127.0.0.1:1"},
+		CACert:            selfSigned(t),
+	}
+	if change != nil {
+		change(&parameters)
+	}
+	conf, err := agent.NewAgentConfig(parameters)
+	require.NoError(t, err)
+	conf.SetPassword(testPassword)
+	data, err := conf.Render()
+	require.NoError(t, err)
+	text := string(data)
+	if edit != nil {
+		text = edit(text)
+	}
+	path := filepath.Join(t.TempDir(), "agent.conf")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestAgentConfSaysWhoConnects(t *testing.T) {
+	t.Parallel()
+	who, err := readAgentConf(writeConf(t, nil, nil), "signet/0")
+	require.NoError(t, err)
+	require.Equal(t, "signet/0", who.unit.Id())
+	require.Equal(t, testPassword, who.info.Password)
+	require.Equal(t, "older", who.oldPassword)
+	require.Equal(t, "3.6.25", who.version)
+	require.Equal(t, []string{"127.0.0.1:1"}, who.info.Addrs)
+	require.Contains(t, who.info.CACert, "BEGIN CERTIFICATE")
+}
+
+func TestAnAgentConfThatCannotBeUsedSaysWhyAndKeepsItsSecrets(t *testing.T) {
+	t.Parallel()
+	machine := func(p *agent.AgentConfigParams) { p.Tag = names.NewMachineTag("0"); p.Nonce = "nonce" }
+	plain := func(p *agent.AgentConfigParams) { p.APIAddresses = []string{"ws://127.0.0.1:1"} }
+	for sentence, c := range map[string]struct {
+		change func(*agent.AgentConfigParams)
+		edit   func(string) string
+		unit   string
+		mode   os.FileMode
+		want   string
+	}{
+		"of another unit":           {unit: "signet/1", want: `it belongs to unit "signet/0", not to "signet/1"`},
+		"of a machine":              {change: machine, want: `it belongs to "machine-0", not to a unit`},
+		"readable by others":        {mode: 0o644, want: "mode 0644 lets others at the unit's password; chmod 0600 it"},
+		"an address without TLS":    {change: plain, want: "is not of TLS"},
+		"empty":                     {edit: func(string) string { return "" }, want: "not a complete agent configuration"},
+		"one line with a password":  {edit: func(string) string { return "apipassword: " + testPassword }, want: "not a complete agent configuration"},
+		"cut short":                 {edit: func(s string) string { return s[:len(s)/3] }, want: "cannot use"},
+		"without a version":         {edit: without("upgradedToVersion"), want: "it is incomplete"},
+		"without addresses":         {edit: func(s string) string { return strings.ReplaceAll(s, "- 127.0.0.1:1", "[]") }, want: "cannot use"},
+		"with a CA that is not PEM": {edit: func(s string) string { return strings.ReplaceAll(s, "BEGIN", "BEGUN") }, want: "no CA certificate"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			path := writeConf(t, c.change, c.edit)
+			if c.mode != 0 {
+				require.NoError(t, os.Chmod(path, c.mode))
+			}
+			unit := c.unit
+			_, err := readAgentConf(path, unit)
+			require.ErrorContains(t, err, c.want)
+			require.ErrorContains(t, err, path)
+			require.NotContains(t, err.Error(), testPassword)
+			require.NotContains(t, err.Error(), "older")
+		})
+	}
+}
+
+// without leaves out the line of a key.
+func without(key string) func(string) string {
+	return func(text string) string {
+		var kept []string
+		for line := range strings.Lines(text) {
+			if !strings.HasPrefix(line, key+":") {
+				kept = append(kept, line)
+			}
+		}
+		return strings.Join(kept, "")
+	}
+}
+
+func TestAnAgentConfThatIsNotThereSaysSo(t *testing.T) {
+	t.Parallel()
+	_, err := readAgentConf(filepath.Join(t.TempDir(), "agent.conf"), "")
+	require.ErrorContains(t, err, "there is no such file")
+	_, err = readAgentConf(t.TempDir(), "")
+	require.ErrorContains(t, err, "not a regular file")
+}
