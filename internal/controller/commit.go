@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/juju/juju/core/status"
 	"github.com/juju/juju/rpc/params"
@@ -22,6 +23,9 @@ var errLabelTaken = errors.New("a secret with this label exists")
 // controller carries out the secrets first and one by one, then the rest in one transaction that also checks
 // leadership. The status is a call of its own and comes last, so that it never promises what did not happen.
 func (l *link) Commit(ctx context.Context, changes juju.Changes) error {
+	if err := checkText(changes); err != nil {
+		return fmt.Errorf("cannot commit changes: %w", err)
+	}
 	c, err := l.client(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot commit changes: %w", err)
@@ -60,6 +64,9 @@ func (c *client) commitHook(changes juju.Changes) error {
 	arg := params.CommitHookChangesArg{Tag: c.unit.String()}
 	published, err := c.addSecrets(&arg, changes.Secrets)
 	if err != nil {
+		return err
+	}
+	if published, err = c.mend(published, changes); err != nil {
 		return err
 	}
 	if err := c.addBags(&arg, changes.Relations, published); err != nil {
@@ -167,6 +174,41 @@ func (c *client) checkBackend() error {
 	}
 	if active, found := info.Configs[info.ActiveID]; found && active.BackendType != internalBackend {
 		return fmt.Errorf("cannot commit a secret: %w", externalBackend(active.BackendType, info.ActiveID))
+	}
+	return nil
+}
+
+// mend adds the keys of secrets that the other units cannot find, if the unit may write them.
+func (c *client) mend(published juju.Bag, changes juju.Changes) (juju.Bag, error) {
+	c.mu.Lock()
+	unlisted := maps.Clone(c.unlisted)
+	c.mu.Unlock()
+	if len(unlisted) == 0 {
+		return published, nil
+	}
+	leader := changes.NeedsLeadership()
+	if !leader {
+		var err error
+		if leader, err = c.leader(); err != nil || !leader {
+			return published, err
+		}
+	}
+	return merged(unlisted, published), nil
+}
+
+// checkText holds keys and values to UTF-8: on the way, JSON would make something else of what is not.
+func checkText(changes juju.Changes) error {
+	bags := map[string]map[string]string{"unit state": changes.State}
+	for _, change := range changes.Relations {
+		bags["databag of relation "+change.Key] = change.Unit
+		bags["application databag of relation "+change.Key] = change.App
+	}
+	for where, bag := range bags {
+		for key, value := range bag {
+			if key == "" || !utf8.ValidString(key) || !utf8.ValidString(value) {
+				return fmt.Errorf("key %q of the %s: key and value must be UTF-8 text, and the key not empty", key, where)
+			}
+		}
 	}
 	return nil
 }

@@ -107,8 +107,7 @@ func Dial(ctx context.Context, config Config) (*Conn, error) {
 	return c, nil
 }
 
-// Close ends the connection and all attempts to make one, and closes the channel that Watch gives. It may be called
-// more than once.
+// Close ends the connection and all attempts to make one. It may be called more than once.
 func (c *Conn) Close() {
 	c.cancel()
 	<-c.ended
@@ -116,7 +115,7 @@ func (c *Conn) Close() {
 
 // Watch gives the channel that gets a value when the unit should look again: after each connect, and whenever one of
 // its relations, their units or databags, its config, addresses, leadership or secrets changed. Changes that come
-// faster than they are received are one. All callers share the channel; Close closes it.
+// faster than they are received are one. All callers share the channel, and it is never closed.
 func (c *Conn) Watch() <-chan struct{} { return c.changed }
 
 // Err tells why there is no connection just now; nil while there is one. It names the next step.
@@ -150,13 +149,12 @@ func (c *Conn) Commit(ctx context.Context, changes juju.Changes) error {
 
 // run connects and serves until the context ends.
 func (c *Conn) run(ctx context.Context) {
-	defer close(c.ended)
-	defer close(c.changed)
+	defer close(c.ended) // last
+	defer c.set(nil, errClosed)
 	for failures := 0; ; failures++ {
 		began := time.Now()
 		err := c.serve(ctx)
 		if ctx.Err() != nil {
-			c.set(nil, errClosed)
 			return
 		}
 		if time.Since(began) >= settled {
@@ -164,11 +162,8 @@ func (c *Conn) run(ctx context.Context) {
 		}
 		wait := fullJitter(failures, c.config.Random)
 		c.config.Log.Warn("no connection to the controller", "cause", err, "retry", wait)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, wait) {
+			return
 		}
 	}
 }

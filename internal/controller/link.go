@@ -30,8 +30,9 @@ type link struct {
 	canSecrets bool
 	unjoined   chan struct{} // capacity 1: a snapshot met a relation that the unit agent has yet to enter
 
-	mu      sync.Mutex
-	tracked map[string]int // by secret ID: the revision this connection told the controller it reads
+	mu       sync.Mutex
+	tracked  map[string]int // by secret ID: the revision this connection told the controller it reads
+	unlisted juju.Bag       // keys that the peer databag lacks, see setUnlisted
 }
 
 // open logs in and makes a link of the connection.

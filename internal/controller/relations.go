@@ -145,6 +145,9 @@ func (c *client) readBags(relations []joined, leader bool) error {
 				return err
 			}
 		}
+		if relations[i].relation.Endpoint.Role == juju.Peers { // one databag, seen from both sides
+			relations[i].relation.RemoteApplication = relations[i].relation.OwnApp
+		}
 	}
 	return nil
 }

@@ -18,11 +18,29 @@ import (
 )
 
 // secretKeyPrefix begins the keys of the peer application databag under which the leader tells the other units, who
-// cannot list the application's secrets, the URIs of those: "secret.<label>" = "secret:<id>".
+// cannot list the application's secrets, the URIs of those: "secret.<label>" = "secret:<id>". They belong to the
+// sessions: no snapshot shows them, so that no difference removes them.
 const secretKeyPrefix = "secret."
 
 // internalBackend is the type of the secret back end that is the controller itself.
 const internalBackend = "controller"
+
+// takeSecretKeys takes the keys that name secrets out of the peer databag, and gives the URIs by label.
+func takeSecretKeys(relations []juju.Relation) map[string]string {
+	uris := map[string]string{}
+	for _, relation := range relations {
+		if relation.Endpoint.Role != juju.Peers {
+			continue
+		}
+		for key, value := range relation.OwnApp { // which is the RemoteApplication too
+			if label, found := strings.CutPrefix(key, secretKeyPrefix); found {
+				uris[label] = value
+				delete(relation.OwnApp, key)
+			}
+		}
+	}
+	return uris
+}
 
 // ownSecret is one secret of the unit's or the application's, before its content is read.
 type ownSecret struct {
@@ -32,8 +50,9 @@ type ownSecret struct {
 }
 
 // readSecrets reads the secrets that the unit can know of, by label: its own and, as the leader, the application's are
-// listed by the controller; the others find the application's in the peer databag.
-func (c *client) readSecrets(leader bool, peerBag juju.Bag) ([]juju.Secret, error) {
+// listed by the controller; the others find the application's by the URIs that are published in the peer databag.
+// Secrets without a label are none of this charm's.
+func (c *client) readSecrets(leader bool, published map[string]string) ([]juju.Secret, error) {
 	if !c.canSecrets {
 		return nil, nil
 	}
@@ -41,8 +60,9 @@ func (c *client) readSecrets(leader bool, peerBag juju.Bag) ([]juju.Secret, erro
 	if err != nil {
 		return nil, err
 	}
+	c.setUnlisted(own, published)
 	if !leader {
-		shared, err := c.sharedSecrets(peerBag)
+		shared, err := c.sharedSecrets(published)
 		if err != nil {
 			return nil, err
 		}
@@ -55,7 +75,7 @@ func (c *client) readSecrets(leader bool, peerBag juju.Bag) ([]juju.Secret, erro
 	for _, secret := range own {
 		found = append(found, secret.Secret)
 	}
-	slices.SortFunc(found, func(a, b juju.Secret) int { return strings.Compare(a.Label+"\x00"+a.URI, b.Label+"\x00"+b.URI) })
+	slices.SortFunc(found, func(a, b juju.Secret) int { return strings.Compare(a.Label, b.Label) })
 	return found, nil
 }
 
@@ -67,6 +87,9 @@ func (c *client) listSecrets() ([]ownSecret, error) {
 	}
 	var own []ownSecret
 	for _, metadata := range listed {
+		if metadata.Label == "" {
+			continue
+		}
 		owner := juju.OwnedByUnit
 		if metadata.OwnerTag == c.app.String() {
 			owner = juju.OwnedByApplication
@@ -79,16 +102,25 @@ func (c *client) listSecrets() ([]ownSecret, error) {
 	return own, nil
 }
 
-// sharedSecrets finds the application's secrets by the URIs in the peer databag.
-func (c *client) sharedSecrets(peerBag juju.Bag) ([]ownSecret, error) {
+// setUnlisted remembers which of the application's secrets the other units cannot find yet, as after a commit that was
+// cut off between the secrets and the databags. The leader's next commit mends it.
+func (l *link) setUnlisted(own []ownSecret, published map[string]string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unlisted = juju.Bag{}
+	for _, secret := range own {
+		if secret.Owner == juju.OwnedByApplication && published[secret.Label] != secret.URI {
+			l.unlisted[secretKeyPrefix+secret.Label] = secret.URI
+		}
+	}
+}
+
+// sharedSecrets are the application's secrets as the peer databag tells of them.
+func (c *client) sharedSecrets(published map[string]string) ([]ownSecret, error) {
 	var shared []ownSecret
 	var uris []string
-	for _, key := range slices.Sorted(maps.Keys(peerBag)) {
-		label, found := strings.CutPrefix(key, secretKeyPrefix)
-		if !found {
-			continue
-		}
-		uri, err := secrets.ParseURI(peerBag[key])
+	for _, label := range slices.Sorted(maps.Keys(published)) {
+		uri, err := secrets.ParseURI(published[label])
 		if err != nil {
 			c.log.Warn("a secret's URI in the peer databag cannot be read", "label", label)
 			continue

@@ -47,8 +47,7 @@ func (l *link) read(ctx context.Context) (juju.Snapshot, error) {
 	if snap.Relations, err = c.readRelations(snap.Leader); err != nil {
 		return juju.Snapshot{}, err
 	}
-	peers, _ := snap.Peers()
-	if snap.Secrets, err = c.readSecrets(snap.Leader, peers.OwnApp); err != nil {
+	if snap.Secrets, err = c.readSecrets(snap.Leader, takeSecretKeys(snap.Relations)); err != nil {
 		return juju.Snapshot{}, err
 	}
 	if err := c.readUnit(&snap); err != nil {
@@ -115,7 +114,8 @@ func (c *client) readUnit(snap *juju.Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the unit's state: %w", err)
 	}
-	snap.State = maps.Clone(state.CharmState)
+	snap.State = map[string]string{}
+	maps.Copy(snap.State, state.CharmState)
 	status, err := c.self.UnitStatus()
 	if err != nil {
 		return fmt.Errorf("cannot read the unit's status: %w", err)
@@ -127,8 +127,9 @@ func (c *client) readUnit(snap *juju.Snapshot) error {
 // readAddresses reads the addresses of all endpoints in one call. An endpoint without a network, as before the machine
 // has an address, is left out: it must not hide the others.
 func (c *client) readAddresses() (map[string]juju.Addresses, error) {
+	addresses := map[string]juju.Addresses{}
 	if len(c.endpoints) == 0 {
-		return nil, nil
+		return addresses, nil
 	}
 	var names []string
 	for _, endpoint := range c.endpoints {
@@ -138,7 +139,6 @@ func (c *client) readAddresses() (map[string]juju.Addresses, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the unit's addresses: %w", err)
 	}
-	addresses := map[string]juju.Addresses{}
 	for name, result := range results {
 		if err := resultError(result.Error); err != nil {
 			c.log.Debug("an endpoint has no addresses", "endpoint", name, "cause", err)
