@@ -12,7 +12,6 @@ import (
 	"fmt"
 
 	"github.com/signet-charm/signet/internal/cert"
-	"github.com/signet-charm/signet/internal/juju"
 )
 
 // Dialect is one of the two ways in which tls-certificates is spoken.
@@ -64,13 +63,13 @@ type Code string
 
 // The codes, and what request_errors of the CSR dialect calls them.
 const (
-	Malformed    Code = "malformed"          // not what the dialect allows there
-	TooLarge     Code = "too-large"          // a value or its nesting exceeds a limit
-	TooMany      Code = "too-many"           // more requests in one databag than are served
-	BadSignature Code = "bad-signature"      // a request not signed by its own key
-	WeakKey      Code = "weak-key"           // a key too small or of a kind that is not certified
-	BadName      Code = "name-not-allowed"   // a DNS name or common name
-	BadIP        Code = "ip-not-allowed"     // an IP address
+	Malformed    Code = "malformed"        // not what the dialect allows there
+	TooLarge     Code = "too-large"        // a value or its nesting exceeds a limit
+	TooMany      Code = "too-many"         // more requests in one databag than are served
+	BadSignature Code = "bad-signature"    // a request not signed by its own key
+	WeakKey      Code = "weak-key"         // a key too small or of a kind that is not certified
+	BadName      Code = "name-not-allowed" // a DNS name or common name
+	BadIP        Code = "ip-not-allowed"   // an IP address
 	BadWildcard  Code = "wildcard-not-allowed"
 	WrongUnit    Code = "unit-name-mismatch" // unit_name claims to be another unit
 	CANotAllowed Code = "ca-not-allowed"     // an application not named in the option intermediate-applications
@@ -165,5 +164,3 @@ func Munge(unit string) string {
 	}
 	return string(munged)
 }
-
-var _ = juju.Bag(nil)

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package cert
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ParseCertificates gives the certificates of a PEM text (RFC 7468) in the order of the text; there is at least one.
+// Text around the blocks is passed over, because EasyRSA writes a description before each, and lines may end in CRLF.
+// A block of another type, or one that cannot be decoded, makes the whole text an error: a bundle with a hole in it
+// must not pass for a bundle.
+func ParseCertificates(text string) ([]*x509.Certificate, error) {
+	var found []*x509.Certificate
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != blockCertificate {
+			return nil, fmt.Errorf("cannot read certificates: PEM block %d is a %s", len(found)+1, shorten(strconv.Quote(block.Type)))
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read certificate %d: %s", len(found)+1, shorten(err.Error()))
+		}
+		found = append(found, c)
+	}
+	switch begun := strings.Count(text, "-----BEGIN "); {
+	case begun == 0:
+		return nil, errors.New("cannot read certificates: the text holds no PEM block")
+	case begun != len(found):
+		return nil, fmt.Errorf("cannot read certificates: %d of %d PEM blocks are damaged", begun-len(found), begun)
+	}
+	return found, nil
+}
+
+// ParseCertificate gives the only certificate of a PEM text; see ParseCertificates for what is tolerated around it.
+func ParseCertificate(text string) (*x509.Certificate, error) {
+	found, err := ParseCertificates(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) != 1 {
+		return nil, fmt.Errorf("cannot read certificate: the text holds %d of them", len(found))
+	}
+	return found[0], nil
+}
+
+// EncodeCertificates gives certificates as PEM blocks without any other text, each ending in one newline.
+func EncodeCertificates(certificates ...*x509.Certificate) string {
+	var text bytes.Buffer
+	for _, c := range certificates {
+		text.Write(pem.EncodeToMemory(&pem.Block{Type: blockCertificate, Bytes: c.Raw}))
+	}
+	return text.String()
+}
+
+// Issuers gives the certificates of the pool that lead from the leaf to its root: the issuing CA first, the root, or
+// the last one that the pool has, last. Each step is proved by a signature, so the pool's order does not matter; where
+// two would do (a CA's own and its cross-signed certificate), the pool's first is taken. The pool may hold the leaf.
+func Issuers(leaf *x509.Certificate, pool []*x509.Certificate) []*x509.Certificate {
+	var chain []*x509.Certificate
+	used := make([]bool, len(pool))
+	for current := leaf; !SelfSigned(current); {
+		next := -1
+		for i, candidate := range pool {
+			if !used[i] && bytes.Equal(candidate.RawSubject, current.RawIssuer) &&
+				!candidate.Equal(current) && current.CheckSignatureFrom(candidate) == nil {
+				next = i
+				break
+			}
+		}
+		if next < 0 {
+			break
+		}
+		used[next] = true
+		current = pool[next]
+		chain = append(chain, current)
+	}
+	return chain
+}
+
+// OrderChain puts the certificates of one chain in order, leaf first and root last, whatever order they came in;
+// doubles are dropped. Each link is proved by a signature. It is an error when they are not one chain.
+func OrderChain(certificates []*x509.Certificate) ([]*x509.Certificate, error) {
+	pool := distinct(certificates)
+	for _, leaf := range pool {
+		chain := append([]*x509.Certificate{leaf}, Issuers(leaf, pool)...)
+		if len(chain) == len(pool) {
+			return chain, nil
+		}
+	}
+	return nil, fmt.Errorf("cannot order chain: its %d certificates did not sign one another in one line", len(pool))
+}
+
+// SelfSigned reports whether a CA certificate is signed with its own key, as roots are.
+func SelfSigned(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawSubject, c.RawIssuer) && c.CheckSignatureFrom(c) == nil
+}
+
+func distinct(certificates []*x509.Certificate) []*x509.Certificate {
+	var pool []*x509.Certificate
+	seen := make(map[string]bool, len(certificates))
+	for _, c := range certificates {
+		if !seen[string(c.Raw)] {
+			seen[string(c.Raw)] = true
+			pool = append(pool, c)
+		}
+	}
+	return pool
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package dialect
+
+// Numbers of the CSR dialect's request_errors (protocol B.4).
+const (
+	wireBadIP       = 101
+	wireBadName     = 102
+	wireBadWildcard = 103
+	wireUnavailable = 201
+	wireOther       = 999
+)
+
+// Temporary reports whether the same ask may well be granted later without anybody changing it, so that what it has
+// now is not taken from it.
+func (c Code) Temporary() bool { return c == NoAuthority || c == NotSigned }
+
+// wire gives a code as request_errors has it.
+func (c Code) wire() (number int, name string) {
+	switch c {
+	case BadIP:
+		return wireBadIP, "IP_NOT_ALLOWED"
+	case BadName:
+		return wireBadName, "DOMAIN_NOT_ALLOWED"
+	case BadWildcard:
+		return wireBadWildcard, "WILDCARD_NOT_ALLOWED"
+	case NoAuthority:
+		return wireUnavailable, "SERVER_NOT_AVAILABLE"
+	default:
+		return wireOther, "OTHER"
+	}
+}
+
+// codeOf gives what a provider's error means. Other providers write free text as the reason; signet writes its code.
+func codeOf(number int, reason string) Code {
+	switch number {
+	case wireBadIP:
+		return BadIP
+	case wireBadName:
+		return BadName
+	case wireBadWildcard:
+		return BadWildcard
+	case wireUnavailable:
+		return NoAuthority
+	}
+	switch code := Code(reason); code {
+	case Malformed, TooLarge, TooMany, BadSignature, WeakKey, WrongUnit, CANotAllowed, DialectOff:
+		return code
+	}
+	return NotSigned
+}

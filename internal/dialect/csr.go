@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package dialect
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// Keys of the CSR dialect (protocol B.1): the requirer's in unit and application databags, the provider's in its
+// application databag.
+const (
+	keyRequests     = "certificate_signing_requests"
+	keyCertificates = "certificates"
+	keyErrors       = "request_errors"
+	keyCapabilities = "capabilities"
+)
+
+// Members of the dialect's objects (protocol B.2 to B.4).
+const (
+	memberRequest      = "certificate_signing_request"
+	memberShortRequest = "csr" // what the library calls it in request_errors
+	memberCA           = "ca"
+	memberCertificate  = "certificate"
+	memberChain        = "chain"
+	memberRevoked      = "revoked"
+	memberError        = "error"
+)
+
+// csr reads one databag of the remote side; the unit is empty for the application's.
+func (r *reader) csr(unit string, bag juju.Bag) {
+	raw, err := document(bag[keyRequests])
+	if err == nil && kindOf(raw) == aNull {
+		return
+	}
+	var items []json.RawMessage
+	if err == nil {
+		items, err = list(raw)
+	}
+	if err != nil {
+		r.deny(unit, refuse(keyRequests, err), "")
+		return
+	}
+	for i, item := range items[:min(len(items), maxRequests)] {
+		r.request(unit, fmt.Sprintf("%s[%d]", keyRequests, i), item)
+	}
+	if excess := len(items) - maxRequests; excess > 0 {
+		r.deny(unit, tooManyRequests(keyRequests, excess), "")
+	}
+}
+
+// request reads one item. A request that several units make is one ask, the first one's, since one entry answers them
+// all; if they do not agree on whether it is for a CA, it is not.
+func (r *reader) request(unit, item string, raw json.RawMessage) {
+	text, ca, err := requestItem(raw)
+	if err != nil {
+		r.deny(unit, refuse(item, err), echo(text))
+		return
+	}
+	kind := cert.Server
+	if ca {
+		kind = cert.Intermediate
+	}
+	if known, found := r.requests[text]; found {
+		r.repeat(unit, item, kind, &r.reading.Asks[known])
+		return
+	}
+	ask, err := requestAsk(text)
+	if err != nil {
+		r.deny(unit, refuse(item, err), echo(text))
+		return
+	}
+	ask.Relation, ask.App, ask.Unit, ask.Kind = r.rel.ID, r.rel.RemoteApp, unit, kind
+	r.requests[text] = len(r.reading.Asks)
+	r.reading.Asks = append(r.reading.Asks, ask)
+}
+
+// repeat settles a request that was made before.
+func (r *reader) repeat(unit, item string, kind cert.Kind, ask *Ask) {
+	if kind == ask.Kind {
+		return
+	}
+	loser := unit
+	if kind == cert.Server {
+		loser, ask.Unit, ask.Kind = ask.Unit, unit, kind
+	}
+	r.deny(loser, refusal{item, Malformed, "the same request is made for a certificate that is not a CA's"}, "")
+}
+
+// requestItem takes one item apart. The text is given, when there is one, even if the rest is no good.
+func requestItem(raw json.RawMessage) (text string, ca bool, err error) {
+	members, err := record(raw)
+	if err != nil {
+		return "", false, err
+	}
+	if text, err = str(members[memberRequest]); err != nil {
+		return "", false, malformed("%s: %s", memberRequest, err)
+	}
+	if ca, err = boolean(members[memberCA]); err != nil { // v1 writes none, v4 may write null
+		return text, false, malformed("%s: %s", memberCA, err)
+	}
+	return text, ca, nil
+}
+
+// requestAsk reads what a request asks for, apart from whether it is for a CA.
+func requestAsk(text string) (Ask, error) {
+	request, err := cert.ParseRequest(text)
+	if err == nil {
+		err = cert.CheckRequest(request)
+	}
+	if err != nil {
+		return Ask{}, badRequest(err)
+	}
+	names, err := cert.RequestNames(request)
+	if err != nil {
+		return Ask{}, badName(err)
+	}
+	if names.Len() > maxNames {
+		return Ask{}, &misfit{TooLarge, tooManyNames()}
+	}
+	commonName := request.Subject.CommonName
+	if err := checkText(commonName); err != nil {
+		return Ask{}, err
+	}
+	return Ask{Dialect: CSR, CommonName: commonName, Names: names, Request: text}, nil
+}
+
+func badRequest(err error) error {
+	var wrong *cert.RequestError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	code := Malformed
+	switch wrong.Fault {
+	case cert.FaultTooLarge:
+		code = TooLarge
+	case cert.FaultSignature:
+		code = BadSignature
+	case cert.FaultWeakKey:
+		code = WeakKey
+	case cert.FaultMalformed:
+	}
+	return &misfit{code, "the request is no good: " + wrong.Reason}
+}
+
+// echo gives a request's text if it may be published, i.e. if other parsers can read it; else nothing.
+func echo(text string) string {
+	if _, err := cert.ParseRequest(text); err != nil {
+		return ""
+	}
+	return text
+}
+
+// answer is one entry of a provider's list of certificates (protocol B.3).
+type answer struct {
+	request     string
+	leaf        *x509.Certificate
+	ca          *x509.Certificate
+	chain       []*x509.Certificate // as it stands there
+	revoked     bool
+	certificate string // as it stands there
+}
+
+// parseAnswer reads one entry. All PEM in it must be readable: one bad text would make a v4 requirer fail.
+func parseAnswer(members map[string]json.RawMessage) (answer, error) {
+	var a answer
+	var err error
+	if a.request, err = str(members[memberRequest]); err != nil {
+		return answer{}, malformed("%s: %s", memberRequest, err)
+	}
+	if a.certificate, err = str(members[memberCertificate]); err != nil {
+		return answer{}, malformed("%s: %s", memberCertificate, err)
+	}
+	if a.leaf, err = cert.ParseCertificate(a.certificate); err != nil {
+		return answer{}, malformed("%s: %s", memberCertificate, err)
+	}
+	ca, err := str(members[memberCA])
+	if err != nil {
+		return answer{}, malformed("%s: %s", memberCA, err)
+	}
+	bundle, err := cert.ParseCertificates(ca)
+	if err != nil {
+		return answer{}, malformed("%s: %s", memberCA, err)
+	}
+	a.ca = bundle[0] // v4 parses the first block only
+	texts, err := strs(members[memberChain])
+	if err != nil {
+		return answer{}, malformed("%s: %s", memberChain, err)
+	}
+	for i, text := range texts {
+		links, err := cert.ParseCertificates(text)
+		if err != nil {
+			return answer{}, malformed("%s[%d]: %s", memberChain, i, err)
+		}
+		a.chain = append(a.chain, links...)
+	}
+	if a.revoked, err = boolean(members[memberRevoked]); err != nil {
+		return answer{}, malformed("%s: %s", memberRevoked, err)
+	}
+	return a, nil
+}
+
+// fits reports whether the certificate has the public key of the request.
+func (a answer) fits(request *x509.CertificateRequest) bool {
+	return cert.SameKey(a.leaf.PublicKey, request.PublicKey)
+}
+
+// issued gives the entry as a certificate with its issuers in order, proved by signatures whatever order they came in.
+func (a answer) issued() cert.Issued {
+	issuers := cert.Issuers(a.leaf, append(a.chain[:len(a.chain):len(a.chain)], a.ca))
+	return cert.Issued{Certificate: cert.EncodeCertificates(a.leaf), Issuers: texts(issuers)}
+}
+
+// texts gives certificates as PEM texts, each one block with one trailing newline.
+func texts(certificates []*x509.Certificate) []string {
+	list := make([]string, len(certificates))
+	for i, c := range certificates {
+		list[i] = cert.EncodeCertificates(c)
+	}
+	return list
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package dialect
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// Read gives all that the remote side of a relation asks for. Only the content of each databag tells which dialect its
+// writer speaks (protocol B.10), so the units of one application may speak different ones, or both at once. Reading
+// never fails: an item that is no good becomes a Denial and harms no other.
+func Read(rel juju.Relation) Reading {
+	reader := reader{rel: rel, requests: map[string]int{}}
+	names, impostors := legacyNames(rel)
+	if speaksCSR(rel.RemoteApplication) {
+		reader.reading.CSR = append(reader.reading.CSR, "")
+		reader.csr("", rel.RemoteApplication)
+	}
+	shared := len(reader.reading.Asks)
+	var application union
+	for _, unit := range rel.UnitNames() {
+		bag := rel.RemoteUnits[unit]
+		if speaksCSR(bag) {
+			reader.reading.CSR = append(reader.reading.CSR, unit)
+			reader.csr(unit, bag)
+		}
+		if !speaksLegacy(bag) {
+			continue
+		}
+		reader.reading.Legacy = append(reader.reading.Legacy, unit)
+		if impostor, found := impostors[unit]; found {
+			reader.deny(unit, impostor, "")
+			continue
+		}
+		reader.legacy(unit, names[unit], bag, &application)
+	}
+	if ask, found := application.ask(rel); found {
+		reader.reading.Asks = slices.Insert(reader.reading.Asks, shared, ask)
+	}
+	return reader.reading
+}
+
+// reader collects a Reading.
+type reader struct {
+	rel      juju.Relation
+	reading  Reading
+	requests map[string]int // CSR dialect: index of the ask by its request's text
+}
+
+func (r *reader) deny(unit string, why refusal, request string) {
+	r.reading.Denials = append(r.reading.Denials, Denial{
+		Relation: r.rel.ID, Unit: unit, Item: why.item, Request: request, Code: why.code, Reason: why.reason,
+	})
+}
+
+// Spoken gives the dialects that the remote provider evidently speaks, by what it has published.
+func Spoken(rel juju.Relation) []Dialect {
+	var spoken []Dialect
+	for _, bag := range rel.RemoteUnits {
+		if answersLegacy(bag) {
+			spoken = append(spoken, Legacy)
+			break
+		}
+	}
+	for _, key := range []string{keyCertificates, keyErrors, keyCapabilities} {
+		if rel.RemoteApplication[key] != "" {
+			return append(spoken, CSR)
+		}
+	}
+	return spoken
+}
+
+func speaksCSR(bag juju.Bag) bool { return bag[keyRequests] != "" }
+
+func speaksLegacy(bag juju.Bag) bool {
+	if bag[keyUnitName] != "" || bag[keyCommonName] != "" {
+		return true
+	}
+	for _, kind := range legacyKinds() {
+		if bag[requestKey(kind)] != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func answersLegacy(bag juju.Bag) bool {
+	if bag[keyCA] != "" || bag[keyClientCert] != "" {
+		return true
+	}
+	for key := range bag {
+		if _, ours := ownerOf(key); ours {
+			return true
+		}
+	}
+	return false
+}
+
+// legacyNames gives, for each remote unit, the munged name under which its legacy answers are filed, and why a unit has
+// none. A unit of this model must go by its own name. A unit of another model goes by "remote-<hex>/<n>" here and knows
+// nothing of that name, so it may claim any that ends in its own number: as all units of a relation belong to one
+// application and differ in their numbers, no unit can claim another's answers.
+func legacyNames(rel juju.Relation) (names map[string]string, impostors map[string]refusal) {
+	names, impostors = map[string]string{}, map[string]refusal{}
+	claims := map[string]int{}
+	for _, unit := range rel.UnitNames() {
+		name, err := claimedName(unit, rel.RemoteUnits[unit][keyUnitName])
+		if err != nil {
+			impostors[unit] = refusal{keyUnitName, WrongUnit, err.Error()}
+			continue
+		}
+		names[unit] = name
+		claims[name]++
+	}
+	for unit, name := range names { // Juju never shows two such units in one relation; a bug must not mix their keys
+		if claims[name] > 1 && name != Munge(unit) {
+			delete(names, unit)
+			impostors[unit] = refusal{keyUnitName, WrongUnit, "another unit claims the same name"}
+		}
+	}
+	return names, impostors
+}
+
+// claimedName gives the munged name that a unit may go by, or why it may not.
+func claimedName(unit, claim string) (string, error) {
+	switch own := Munge(unit); {
+	case claim == "" || claim == unit || claim == own:
+		return own, nil
+	case !crossModel(unit):
+		return "", malformed("unit_name is %s; a unit of this model goes by its own name", quote(claim))
+	}
+	munged := Munge(claim)
+	if !isMungedUnit(munged) {
+		return "", malformed("unit_name is %s, which is not a unit's name", quote(claim))
+	}
+	if number(munged) != number(Munge(unit)) {
+		return "", malformed("unit_name is %s, which is the name of a unit with another number", quote(claim))
+	}
+	return munged, nil
+}
+
+// crossModel reports whether Juju made this unit's name up, "remote-<hex>/<n>", for a unit of another model.
+func crossModel(unit string) bool {
+	hex, found := strings.CutPrefix(juju.ApplicationOf(unit), "remote-")
+	return found && hex != "" && strings.Trim(hex, "0123456789abcdef") == ""
+}
+
+// isMungedUnit reports whether a text is a munged unit name: an application name, "_" and a number, as Juju's names
+// are made ("^[a-z][a-z0-9]*(-[a-z0-9]*[a-z][a-z0-9]*)*$" and no leading zeros).
+func isMungedUnit(text string) bool {
+	app, digits, found := strings.Cut(text, "_")
+	if !found || digits == "" || len(digits) > 9 || strings.Trim(digits, "0123456789") != "" ||
+		(len(digits) > 1 && digits[0] == '0') || len(app) > 253 {
+		return false
+	}
+	for i, part := range strings.Split(app, "-") {
+		hasLetter := strings.ContainsAny(part, "abcdefghijklmnopqrstuvwxyz")
+		if !hasLetter || strings.Trim(part, "abcdefghijklmnopqrstuvwxyz0123456789") != "" ||
+			(i == 0 && part[0] >= '0' && part[0] <= '9') {
+			return false
+		}
+	}
+	return true
+}
+
+// number is what follows the "_" of a munged unit name.
+func number(munged string) string {
+	_, digits, _ := strings.Cut(munged, "_")
+	return digits
+}
+
+// union is the one certificate that all units of an application share: everybody's names (protocol A.2).
+type union struct {
+	commonName string // of the first unit by name
+	dns, ips   map[string]bool
+}
+
+// add takes a unit's names in; false when the certificate would get too many.
+func (u *union) add(commonName string, names cert.Names) bool {
+	if u.dns == nil {
+		u.dns, u.ips = map[string]bool{}, map[string]bool{}
+	}
+	if fresh(u.dns, names.DNS)+fresh(u.ips, names.IPs)+len(u.dns)+len(u.ips) > maxNames {
+		return false
+	}
+	for _, name := range names.DNS {
+		u.dns[name] = true
+	}
+	for _, ip := range names.IPs {
+		u.ips[ip] = true
+	}
+	if u.commonName == "" {
+		u.commonName = commonName
+	}
+	return true
+}
+
+func fresh(known map[string]bool, names []string) int {
+	count := 0
+	for _, name := range names {
+		if !known[name] {
+			count++
+		}
+	}
+	return count
+}
+
+func (u *union) ask(rel juju.Relation) (Ask, bool) {
+	if u.commonName == "" {
+		return Ask{}, false
+	}
+	return Ask{
+		Relation: rel.ID, App: rel.RemoteApp, Dialect: Legacy, Kind: cert.Application, CommonName: u.commonName,
+		Names: cert.Names{DNS: slices.Sorted(maps.Keys(u.dns)), IPs: slices.Sorted(maps.Keys(u.ips))},
+	}, true
+}

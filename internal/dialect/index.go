@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package dialect
+
+import (
+	"crypto/x509"
+	"encoding/json"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// Index is what this side's own databags publish in one relation, made for many look-ups: each value is decoded once,
+// when it is first needed. It is not for concurrent use.
+type Index struct {
+	rel     juju.Relation
+	trust   []*x509.Certificate        // what stands in ca and chain
+	pairs   map[string]map[string]pair // legacy, by databag key
+	answers map[string]answer          // CSR dialect, by request
+}
+
+// pair is a certificate with its key, as the legacy dialect writes them.
+type pair struct {
+	Cert string `json:"cert"`
+	Key  string `json:"key"`
+}
+
+// NewIndex indexes the own databags of a relation.
+func NewIndex(rel juju.Relation) *Index {
+	index := &Index{rel: rel, pairs: map[string]map[string]pair{}}
+	for _, key := range []string{keyChain, keyCA} {
+		if certificates, err := cert.ParseCertificates(rel.OwnUnit[key]); err == nil {
+			index.trust = append(index.trust, certificates...)
+		}
+	}
+	return index
+}
+
+// Published gives what the own databags already publish for an ask, wherever it may stand, if it can be used: readable,
+// with the key that belongs to it, not revoked. Whether it is what the ask wants now is not looked at. In the CSR
+// dialect only the leader can see it.
+func Published(rel juju.Relation, ask Ask) (cert.Issued, bool) { return NewIndex(rel).Published(ask) }
+
+// PublishedClient gives the global client certificate of the legacy dialect that the own unit databag publishes.
+func PublishedClient(rel juju.Relation) (cert.Issued, bool) { return NewIndex(rel).Client() }
+
+// Published is the function Published, for many asks of one relation.
+func (x *Index) Published(ask Ask) (cert.Issued, bool) {
+	switch {
+	case ask.Dialect == CSR:
+		return x.answer(ask)
+	case ask.Kind == cert.Application:
+		for _, unit := range x.rel.UnitNames() {
+			name, err := claimedName(unit, x.rel.RemoteUnits[unit][keyUnitName])
+			if err != nil {
+				continue
+			}
+			if issued, found := x.issued(x.decode(name + "." + answerSuffix(ask.Kind))[appData]); found {
+				return issued, true
+			}
+		}
+		return cert.Issued{}, false
+	case ask.Kind == cert.Server:
+		return x.server(ask)
+	default:
+		return x.issued(x.decode(ask.Name + "." + answerSuffix(ask.Kind))[ask.CommonName])
+	}
+}
+
+// Client is the function PublishedClient.
+func (x *Index) Client() (cert.Issued, bool) {
+	return x.issued(pair{x.rel.OwnUnit[keyClientCert], x.rel.OwnUnit[keyClientKey]})
+}
+
+// server looks in both places where a server certificate may stand: which one it is depends on the unit's top-level
+// request, and that may have changed since. What stands at the top level does not tell what it was asked as, so the
+// certificate must.
+func (x *Index) server(ask Ask) (cert.Issued, bool) {
+	if issued, found := x.issued(x.decode(ask.Name + "." + answerSuffix(ask.Kind))[ask.CommonName]); found {
+		if x.rel.RemoteUnits[ask.Unit][keyCommonName] != ask.CommonName {
+			return issued, true
+		}
+		if top, found := x.topLevel(ask); found {
+			return top, true
+		}
+		return issued, true
+	}
+	return x.topLevel(ask)
+}
+
+func (x *Index) topLevel(ask Ask) (cert.Issued, bool) {
+	bag := x.rel.OwnUnit
+	issued, found := x.issued(pair{bag[ask.Name+"."+suffixServerCert], bag[ask.Name+"."+suffixServerKey]})
+	if !found {
+		return cert.Issued{}, false
+	}
+	leaf, err := cert.ParseCertificate(issued.Certificate)
+	return issued, err == nil && speaksFor(leaf, ask.CommonName)
+}
+
+// speaksFor reports whether a certificate was made for a common name, be it only among its alternative names, as when
+// the common name is too long to stand in a subject.
+func speaksFor(leaf *x509.Certificate, commonName string) bool {
+	return leaf.Subject.CommonName == commonName || leaf.VerifyHostname(commonName) == nil
+}
+
+// decode gives the pairs under a key; none when its value is not such an object.
+func (x *Index) decode(key string) map[string]pair {
+	pairs, done := x.pairs[key]
+	if !done {
+		pairs = decodePairs(x.rel.OwnUnit[key])
+		x.pairs[key] = pairs
+	}
+	return pairs
+}
+
+// decodePairs reads what stands in a databag of our own, leaving out what is no pair.
+func decodePairs(text string) map[string]pair {
+	pairs := map[string]pair{}
+	for name, raw := range decodeObject(text) {
+		var p pair
+		if json.Unmarshal(raw, &p) == nil {
+			pairs[name] = p
+		}
+	}
+	return pairs
+}
+
+// decodeObject reads an object in a databag of our own; nothing when it is damaged, so that it is made anew.
+func decodeObject(text string) map[string]json.RawMessage {
+	var members map[string]json.RawMessage
+	if text == "" || json.Unmarshal([]byte(text), &members) != nil {
+		return nil
+	}
+	return members
+}
+
+// issued checks a pair and finds its issuers.
+func (x *Index) issued(p pair) (cert.Issued, bool) {
+	if p.Cert == "" || p.Key == "" {
+		return cert.Issued{}, false
+	}
+	leaf, err := cert.ParseCertificate(p.Cert)
+	if err != nil {
+		return cert.Issued{}, false
+	}
+	key := cert.NewKey(plainKey(p.Key))
+	if !cert.KeyMatches(key, leaf) {
+		return cert.Issued{}, false
+	}
+	return cert.Issued{
+		Certificate: cert.EncodeCertificates(leaf),
+		Issuers:     texts(cert.Issuers(leaf, x.trust)),
+		Key:         key,
+	}, true
+}
+
+// answer finds the entry of the CSR dialect for a request.
+func (x *Index) answer(ask Ask) (cert.Issued, bool) {
+	if x.answers == nil {
+		x.answers = map[string]answer{}
+		for _, entry := range ownEntries(x.rel.OwnApp) {
+			if _, doubled := x.answers[entry.request]; !doubled {
+				x.answers[entry.request] = entry.answer
+			}
+		}
+	}
+	found, ok := x.answers[ask.Request]
+	if !ok || found.revoked {
+		return cert.Issued{}, false
+	}
+	request, err := cert.ParseRequest(ask.Request)
+	if err != nil || !found.fits(request) {
+		return cert.Issued{}, false
+	}
+	return found.issued(), true
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package dialect
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"maps"
+	"strings"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// PublishApplication gives the complete content of the own application databag, where the CSR dialect is answered; nil
+// when it cannot be read, because only the leader may write there.
+//
+// A request that stands in no databag any more loses its entry. An entry that still answers a request stays in its
+// place, revoked or not, until a grant or a lasting denial takes it; a temporary denial does not. Each request is in
+// one of certificates and request_errors at most (protocol B.4). Keys and members of others are not touched.
+func PublishApplication(rel juju.Relation, pub Publication) juju.Bag {
+	if rel.OwnApp == nil {
+		return nil
+	}
+	bag := maps.Clone(rel.OwnApp)
+	requests := newRequestBook(pub)
+	setList(bag, keyCertificates, requests.entries(bag))
+	setList(bag, keyErrors, requests.errors())
+	if pub.Capabilities == nil {
+		delete(bag, keyCapabilities)
+	} else {
+		set(bag, keyCapabilities, pub.Capabilities)
+	}
+	return bag
+}
+
+// setList writes a list. Absent and empty mean the same to every reader (protocol B.1).
+func setList[T any](bag juju.Bag, key string, items []T) {
+	switch {
+	case len(items) > 0:
+		set(bag, key, items)
+	case strings.TrimSpace(bag[key]) != "[]":
+		delete(bag, key)
+	}
+}
+
+// requestBook holds what is known about each request of a relation.
+type requestBook struct {
+	order    []string // requests that stand in a databag of the remote side, as they were read
+	wanted   map[string]bool
+	grants   map[string]cert.Issued
+	denials  map[string]Denial
+	answered map[string]bool // requests that have an entry
+}
+
+func newRequestBook(pub Publication) *requestBook {
+	book := &requestBook{
+		wanted: map[string]bool{}, grants: map[string]cert.Issued{}, denials: map[string]Denial{}, answered: map[string]bool{},
+	}
+	for _, ask := range pub.Reading.Asks {
+		if ask.Dialect == CSR {
+			book.want(ask.Request)
+		}
+	}
+	for _, denial := range pub.Reading.Denials {
+		book.want(denial.Request)
+	}
+	for _, denials := range [][]Denial{pub.Denials, pub.Reading.Denials} {
+		for _, denial := range denials {
+			if _, known := book.denials[denial.Request]; !known && book.wanted[denial.Request] {
+				book.denials[denial.Request] = denial
+			}
+		}
+	}
+	for _, grant := range pub.Grants {
+		if grant.Ask.Dialect == CSR && book.wanted[grant.Ask.Request] {
+			book.grants[grant.Ask.Request] = grant.Issued
+		}
+	}
+	return book
+}
+
+func (b *requestBook) want(request string) {
+	if request != "" && !b.wanted[request] {
+		b.wanted[request] = true
+		b.order = append(b.order, request)
+	}
+}
+
+// entries gives the list of certificates: those that stand there first, in their order, then new ones.
+func (b *requestBook) entries(bag juju.Bag) []map[string]json.RawMessage {
+	var list []map[string]json.RawMessage
+	for _, entry := range ownEntries(bag) {
+		if b.answered[entry.request] || !b.wanted[entry.request] {
+			continue
+		}
+		if members, keep := b.renewed(entry); keep {
+			b.answered[entry.request] = true
+			list = append(list, members)
+		}
+	}
+	for _, request := range b.order {
+		issued, granted := b.grants[request]
+		if !granted || b.answered[request] {
+			continue
+		}
+		if members, ok := newEntry(request, issued); ok {
+			b.answered[request] = true
+			list = append(list, members)
+		}
+	}
+	return list
+}
+
+// renewed gives what becomes of an entry that answers a request which is still made.
+func (b *requestBook) renewed(entry ownEntry) (members map[string]json.RawMessage, keep bool) {
+	if issued, granted := b.grants[entry.request]; granted {
+		fresh, ok := newEntry(entry.request, issued)
+		if !ok {
+			return entry.members, true
+		}
+		if leaf, err := cert.ParseCertificate(issued.Certificate); err == nil && leaf.Equal(entry.leaf) {
+			for name, value := range entry.members { // what others noted about this certificate
+				if _, ours := fresh[name]; !ours && name != memberRevoked {
+					fresh[name] = value
+				}
+			}
+		}
+		return fresh, true
+	}
+	if denial, denied := b.denials[entry.request]; denied && !denial.Code.Temporary() {
+		return nil, false
+	}
+	return entry.members, true
+}
+
+// newEntry makes an entry of four members (protocol B.3); false when the certificate cannot be published: unreadable,
+// without an issuer, or for another key than the request's.
+func newEntry(request string, issued cert.Issued) (map[string]json.RawMessage, bool) {
+	parsed, err := cert.ParseRequest(request)
+	if err != nil {
+		return nil, false
+	}
+	leaf, err := cert.ParseCertificate(issued.Certificate)
+	if err != nil || !cert.SameKey(leaf.PublicKey, parsed.PublicKey) {
+		return nil, false
+	}
+	chain := []*x509.Certificate{leaf}
+	for _, text := range issued.Issuers {
+		issuers, err := cert.ParseCertificates(text)
+		if err != nil {
+			return nil, false
+		}
+		chain = append(chain, issuers...)
+	}
+	if len(chain) < 2 {
+		return nil, false
+	}
+	stripped := texts(chain)
+	for i := range stripped {
+		stripped[i] = strings.TrimSpace(stripped[i])
+	}
+	return map[string]json.RawMessage{
+		memberCA:          json.RawMessage(encode(stripped[1])),
+		memberCertificate: json.RawMessage(encode(stripped[0])),
+		memberChain:       json.RawMessage(encode(stripped)),
+		memberRequest:     json.RawMessage(encode(request)),
+	}, true
+}
+
+// errorEntry is an item of request_errors. The library and the interface's description call the request differently;
+// both names are written (protocol B.4).
+type errorEntry struct {
+	Request      string      `json:"certificate_signing_request"`
+	ShortRequest string      `json:"csr"`
+	Error        errorDetail `json:"error"`
+}
+
+type errorDetail struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+	Name    string `json:"name"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// errors gives the denials of requests that have no entry.
+func (b *requestBook) errors() []errorEntry {
+	var list []errorEntry
+	for _, request := range b.order {
+		denial, denied := b.denials[request]
+		if !denied || b.answered[request] || echo(request) == "" {
+			continue
+		}
+		number, name := denial.Code.wire()
+		list = append(list, errorEntry{request, request, errorDetail{
+			Code: number, Name: name, Message: denial.Reason, Reason: string(denial.Code),
+		}})
+	}
+	return list
+}
+
+// ownEntry is an entry of the list of certificates in the own databag.
+type ownEntry struct {
+	answer
+	members map[string]json.RawMessage // without those that are null: v2 and v3 requirers refuse some
+}
+
+// ownEntries reads the own list of certificates. Entries that are damaged, or whose certificate is for another key than
+// their request's, are left out, so that they are not published any longer.
+func ownEntries(bag juju.Bag) []ownEntry {
+	var items []map[string]json.RawMessage
+	if text := bag[keyCertificates]; text == "" || json.Unmarshal([]byte(text), &items) != nil {
+		items = looseObjects(text)
+	}
+	var entries []ownEntry
+	for _, members := range items {
+		maps.DeleteFunc(members, func(_ string, raw json.RawMessage) bool { return kindOf(raw) == aNull })
+		parsed, err := parseAnswer(members)
+		if err != nil || len(parsed.chain) == 0 {
+			continue
+		}
+		request, err := cert.ParseRequest(parsed.request)
+		if err != nil || !parsed.fits(request) {
+			continue
+		}
+		entries = append(entries, ownEntry{parsed, members})
+	}
+	return entries
+}
+
+// looseObjects gives the objects of a list that holds other things too.
+func looseObjects(text string) []map[string]json.RawMessage {
+	var items []json.RawMessage
+	if json.Unmarshal([]byte(text), &items) != nil {
+		return nil
+	}
+	var objects []map[string]json.RawMessage
+	for _, item := range items {
+		if members := decodeObject(string(item)); members != nil {
+			objects = append(objects, members)
+		}
+	}
+	return objects
+}

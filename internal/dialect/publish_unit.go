@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package dialect
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// PublishUnit gives the complete content of this unit's own databag, where the legacy dialect is answered. Every unit
+// of the application must publish the same there, for requirers merge them in any order (protocol A.5).
+//
+// What belongs to units that are gone is withdrawn, and so are the private keys of units that now speak the CSR dialect
+// only. What a present unit was given stays, whatever becomes of its request. Keys of others are not touched.
+func PublishUnit(rel juju.Relation, pub Publication) juju.Bag {
+	bag := maps.Clone(rel.OwnUnit)
+	if bag == nil {
+		bag = juju.Bag{}
+	}
+	served := servedUnits(rel, pub.Reading)
+	for key := range rel.OwnUnit {
+		if unit, answers := ownerOf(key); answers && !served.has(unit) {
+			delete(bag, key)
+		}
+	}
+	switch {
+	case len(pub.Reading.Legacy) > 0:
+		if pub.Common != nil {
+			publishCommon(bag, *pub.Common)
+		}
+	case len(pub.Reading.CSR) > 0: // nobody needs them, and one is a private key
+		for _, key := range []string{keyCA, keyChain, keyClientCert, keyClientKey} {
+			delete(bag, key)
+		}
+	}
+	publishGrants(rel, bag, pub.Grants, served)
+	return bag
+}
+
+// served are the units whose answers stay, by munged name.
+type served struct {
+	names   map[string]bool
+	numbers map[string]bool // of units of other models that do not say their name now: it was said before
+}
+
+func (s served) has(unit string) bool { return s.names[unit] || s.numbers[number(unit)] }
+
+func servedUnits(rel juju.Relation, reading Reading) served {
+	s := served{names: map[string]bool{}, numbers: map[string]bool{}}
+	legacy, csr := setOf(reading.Legacy), setOf(reading.CSR)
+	names, _ := legacyNames(rel)
+	for unit, bag := range rel.RemoteUnits {
+		if csr[unit] && !legacy[unit] {
+			continue
+		}
+		s.names[Munge(unit)] = true
+		name, valid := names[unit]
+		if valid {
+			s.names[name] = true
+		}
+		if crossModel(unit) && (!valid || bag[keyUnitName] == "") {
+			s.numbers[number(Munge(unit))] = true
+		}
+	}
+	return s
+}
+
+func setOf(list []string) map[string]bool {
+	set := make(map[string]bool, len(list))
+	for _, item := range list {
+		set[item] = true
+	}
+	return set
+}
+
+// publishCommon writes what all legacy requirers need before they do anything (protocol A.6). A part that cannot be
+// read is left as it is: requirers take this text as it comes.
+func publishCommon(bag juju.Bag, common Common) {
+	if trust, ok := plainCertificates(common.Trust); ok && trust != "" {
+		bag[keyCA] = trust
+	}
+	if chain, ok := plainCertificates(common.Chain); ok {
+		if chain == "" {
+			delete(bag, keyChain)
+		} else {
+			bag[keyChain] = chain
+		}
+	}
+	if p, ok := plainPair(common.Client); ok {
+		bag[keyClientCert], bag[keyClientKey] = p.Cert, p.Key
+	}
+}
+
+// publishGrants files each legacy grant in its place. Values that hold several are decoded and encoded once.
+func publishGrants(rel juju.Relation, bag juju.Bag, grants []Grant, served served) {
+	values := map[string]map[string]json.RawMessage{}
+	value := func(key string) map[string]json.RawMessage {
+		if values[key] == nil {
+			values[key] = decodeObject(bag[key])
+			if values[key] == nil {
+				values[key] = map[string]json.RawMessage{}
+			}
+		}
+		return values[key]
+	}
+	for _, grant := range grants {
+		ask := grant.Ask
+		p, ok := plainPair(grant.Issued)
+		if ask.Dialect != Legacy || !ok {
+			continue
+		}
+		switch {
+		case ask.Kind == cert.Application:
+			for _, name := range sharers(rel) {
+				value(name + "." + answerSuffix(ask.Kind))[appData] = json.RawMessage(encode(p))
+			}
+		case !served.names[ask.Name]:
+		case ask.Kind == cert.Server && rel.RemoteUnits[ask.Unit][keyCommonName] == ask.CommonName:
+			bag[ask.Name+"."+suffixServerCert], bag[ask.Name+"."+suffixServerKey] = p.Cert, p.Key
+			if key := ask.Name + "." + answerSuffix(ask.Kind); bag[key] != "" { // it stands only there (protocol A.3)
+				delete(value(key), ask.CommonName)
+			}
+		default:
+			value(ask.Name + "." + answerSuffix(ask.Kind))[ask.CommonName] = json.RawMessage(encode(p))
+		}
+	}
+	for key, members := range values {
+		if len(members) == 0 {
+			delete(bag, key)
+			continue
+		}
+		set(bag, key, members)
+	}
+}
+
+// sharers are the munged names of the units that ask for the application's certificate.
+func sharers(rel juju.Relation) []string {
+	names, _ := legacyNames(rel)
+	var sharing []string
+	for unit, name := range names {
+		key := requestKey(cert.Application)
+		if rel.RemoteUnits[unit][key] == "" {
+			continue
+		}
+		wishes, _ := legacyWishes(juju.Bag{key: rel.RemoteUnits[unit][key]})
+		if len(wishes) > 0 {
+			sharing = append(sharing, name)
+		}
+	}
+	slices.Sort(sharing)
+	return sharing
+}
+
+// plainPair gives a certificate and its key as the legacy dialect writes them: PEM without other text, each ending in
+// one newline (protocol A.3); false when either cannot be read.
+func plainPair(issued cert.Issued) (pair, bool) {
+	leaf, err := cert.ParseCertificate(issued.Certificate)
+	if err != nil || issued.Key.IsZero() {
+		return pair{}, false
+	}
+	key := plainKey(issued.Key.Reveal())
+	return pair{cert.EncodeCertificates(leaf), key}, key != ""
+}
+
+// plainCertificates joins certificates into one bundle, without doubles.
+func plainCertificates(list []string) (string, bool) {
+	var bundle strings.Builder
+	seen := map[string]bool{}
+	for _, text := range list {
+		certificates, err := cert.ParseCertificates(text)
+		if err != nil {
+			return "", false
+		}
+		for _, text := range texts(certificates) {
+			if !seen[text] {
+				seen[text] = true
+				bundle.WriteString(text)
+			}
+		}
+	}
+	return bundle.String(), true
+}
+
+// plainKey gives the first private key of a PEM text without any other text; empty when there is none.
+func plainKey(text string) string {
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") && len(block.Headers) == 0 {
+			return string(pem.EncodeToMemory(block))
+		}
+	}
+	return ""
+}
