@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package sandbox
+
+import (
+	"context"
+	"encoding/base64"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/juju/juju/agent"
+	"github.com/juju/juju/api"
+	"github.com/juju/juju/api/agent/leadership"
+	"github.com/juju/juju/api/agent/secretsmanager"
+	"github.com/juju/juju/api/agent/uniter"
+	coreleadership "github.com/juju/juju/core/leadership"
+	coresecrets "github.com/juju/juju/core/secrets"
+	"github.com/juju/juju/rpc/params"
+	"github.com/juju/names/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// started is a sandbox with a provider of two units, one of them the leader, related to a requirer of one.
+func started(t *testing.T) *Controller {
+	t.Helper()
+	c, err := Start(Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	related(t, c.Model())
+	return c
+}
+
+func related(t *testing.T, m *Model) (relation int) {
+	t.Helper()
+	require.NoError(t, m.Deploy("ca", CharmMeta{
+		Name: "signet",
+		Endpoints: []juju.Endpoint{
+			{Name: "certificates", Interface: "tls-certificates", Role: juju.Provides},
+			{Name: "peers", Interface: "signet-peers", Role: juju.Peers},
+		},
+		Config: map[string]any{"days": 30, "key-type": "p256", "strict": false, "note": nil},
+		Types:  map[string]string{"note": "string"},
+	}))
+	require.NoError(t, m.Deploy("etcd", CharmMeta{
+		Endpoints: []juju.Endpoint{{Name: "certs", Interface: "tls-certificates", Role: juju.Requires}},
+	}))
+	for _, app := range []string{"ca", "ca", "etcd"} {
+		_, err := m.AddUnit(app)
+		require.NoError(t, err)
+	}
+	relation, err := m.Integrate("ca:certificates", "etcd:certs")
+	require.NoError(t, err)
+	return relation
+}
+
+// apiInfo reads how a unit logs in, as every agent does.
+func apiInfo(t *testing.T, c *Controller, unit string) *api.Info {
+	t.Helper()
+	conf, err := agent.ReadConfig(c.AgentConf(unit))
+	require.NoError(t, err)
+	info, ok := conf.APIInfo()
+	require.True(t, ok)
+	return info
+}
+
+// open logs in as a unit, once.
+func open(t *testing.T, info *api.Info) (api.Connection, error) {
+	t.Helper()
+	conn, err := api.Open(info, api.DialOpts{Timeout: 10 * time.Second})
+	if err == nil {
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	return conn, err
+}
+
+// loggedIn is a unit's connection and the facades it works with.
+type loggedIn struct {
+	conn  api.Connection
+	state *uniter.State
+	unit  *uniter.Unit
+	tag   names.UnitTag
+}
+
+func login(t *testing.T, c *Controller, unit string) loggedIn {
+	t.Helper()
+	conn, err := open(t, apiInfo(t, c, unit))
+	require.NoError(t, err)
+	tag := names.NewUnitTag(unit)
+	state := uniter.NewState(conn, tag)
+	u, err := state.Unit(tag)
+	require.NoError(t, err)
+	return loggedIn{conn: conn, state: state, unit: u, tag: tag}
+}
+
+// in gives a relation as this unit takes part in it.
+func (l loggedIn) in(t *testing.T, relation int) *uniter.RelationUnit {
+	t.Helper()
+	r, err := l.state.RelationById(relation)
+	require.NoError(t, err)
+	ru, err := r.Unit(l.tag)
+	require.NoError(t, err)
+	return ru
+}
+
+func (l loggedIn) commit(t *testing.T, relation int, unit, app params.Settings) error {
+	t.Helper()
+	b := uniter.NewCommitHookParamsBuilder(l.tag)
+	b.UpdateRelationUnitSettings(l.in(t, relation).Relation().Tag().String(), unit, app)
+	args, _ := b.Build()
+	return l.unit.CommitHookChanges(args)
+}
+
+func relationID(t *testing.T, c *Controller, app, endpoint string) int {
+	t.Helper()
+	for _, info := range c.Model().Relations(app) {
+		if info.Endpoint.Name == endpoint {
+			return info.ID
+		}
+	}
+	require.Failf(t, "no such relation", "%s:%s", app, endpoint)
+	return 0
+}
+
+// next waits for an event of a watcher.
+func next[T any](t *testing.T, changes <-chan T) T {
+	t.Helper()
+	select {
+	case change, ok := <-changes:
+		require.True(t, ok, "the watcher has ended")
+		return change
+	case <-time.After(10 * time.Second):
+		require.FailNow(t, "no event within ten seconds")
+	}
+	panic("unreachable")
+}
+
+func TestAUnitLogsInAndSeesItsModel(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	l := login(t, c, "ca/0")
+
+	model, err := l.state.Model()
+	require.NoError(t, err)
+	require.Equal(t, "sandbox", model.Name)
+	require.Equal(t, c.Model().UUID(), model.UUID)
+	version, ok := l.conn.ServerVersion()
+	require.True(t, ok)
+	require.Equal(t, "3.6.25", version.String())
+
+	statuses, err := l.unit.RelationsStatus()
+	require.NoError(t, err)
+	require.Len(t, statuses, 2)
+	require.True(t, statuses[0].InScope)
+
+	rel, err := l.state.RelationById(relationID(t, c, "ca", "certificates"))
+	require.NoError(t, err)
+	require.Equal(t, "etcd:certs ca:certificates", rel.String())
+	require.Equal(t, "etcd", rel.OtherApplication())
+	endpoint, err := rel.Endpoint()
+	require.NoError(t, err)
+	require.Equal(t, "certificates", endpoint.Name)
+
+	config, err := l.unit.ConfigSettings()
+	require.NoError(t, err)
+	require.EqualValues(t, 30, config["days"])
+	require.Contains(t, config, "note")
+
+	network, err := l.unit.NetworkInfo([]string{"certificates"}, nil)
+	require.NoError(t, err)
+	require.NotEmpty(t, network["certificates"].IngressAddresses)
+
+	goal, err := l.state.GoalState()
+	require.NoError(t, err)
+	require.Len(t, goal.Units, 2)
+	require.Contains(t, goal.Relations["certificates"], "etcd/0")
+}
+
+func TestAgentConfIsReadableByItsOwnerOnly(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	info, err := os.Stat(c.AgentConf("ca/0"))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+func TestCommitWritesBagsAndStateTogether(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	relation := relationID(t, c, "ca", "certificates")
+	l := login(t, c, "ca/0")
+
+	b := uniter.NewCommitHookParamsBuilder(l.tag)
+	b.UpdateRelationUnitSettings(l.in(t, relation).Relation().Tag().String(),
+		params.Settings{"ca": "pem", "egress-subnets": ""}, params.Settings{"certificates": "[]"})
+	b.UpdateCharmState(map[string]string{"serial": "1"})
+	args, _ := b.Build()
+	require.NoError(t, l.unit.CommitHookChanges(args))
+
+	own, err := l.in(t, relation).Settings()
+	require.NoError(t, err)
+	require.Equal(t, "pem", own.Map()["ca"])
+	require.NotContains(t, own.Map(), "egress-subnets")
+	require.Contains(t, own.Map(), "ingress-address")
+	app, err := l.in(t, relation).ApplicationSettings()
+	require.NoError(t, err)
+	require.Equal(t, params.Settings{"certificates": "[]"}, app.Map())
+	state, err := l.unit.State()
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"serial": "1"}, state.CharmState)
+
+	remote := login(t, c, "etcd/0")
+	seen, err := remote.in(t, relation).ReadSettings("ca/0")
+	require.NoError(t, err)
+	require.Equal(t, "pem", seen["ca"])
+	seen, err = remote.in(t, relation).ReadSettings("ca")
+	require.NoError(t, err)
+	require.Equal(t, "[]", seen["certificates"])
+}
+
+func TestLeadershipLostBetweenReadAndCommitChangesNothing(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	relation := relationID(t, c, "ca", "certificates")
+	l := login(t, c, "ca/0")
+	_, err := l.in(t, relation).ApplicationSettings()
+	require.NoError(t, err)
+
+	require.NoError(t, c.Model().SetLeader("ca/1"))
+	b := uniter.NewCommitHookParamsBuilder(l.tag)
+	b.UpdateRelationUnitSettings(l.in(t, relation).Relation().Tag().String(),
+		params.Settings{"unit": "x"}, params.Settings{"app": "x"})
+	b.UpdateCharmState(map[string]string{"state": "x"})
+	args, _ := b.Build()
+	err = l.unit.CommitHookChanges(args)
+	require.ErrorContains(t, err, `"ca/0" is not leader of "ca"`)
+	require.NotContains(t, c.Model().UnitBag(relation, "ca/0"), "unit")
+	require.Empty(t, c.Model().AppBag(relation, "ca"))
+	state, err := c.Model().State("ca/0")
+	require.NoError(t, err)
+	require.Empty(t, state.Charm)
+
+	_, err = l.in(t, relation).ApplicationSettings()
+	require.True(t, params.IsCodeUnauthorized(err), "%v", err)
+}
+
+func TestLeadershipLostAfterTheSecretsKeepsTheSecrets(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	relation := relationID(t, c, "ca", "certificates")
+	l := login(t, c, "ca/0")
+	uris, err := secretsmanager.NewClient(l.conn).CreateSecretURIs(1)
+	require.NoError(t, err)
+	c.Model().Interpose(func(string) { _ = c.Model().SetLeader("ca/1") })
+
+	b := uniter.NewCommitHookParamsBuilder(l.tag)
+	b.UpdateRelationUnitSettings(l.in(t, relation).Relation().Tag().String(), nil, params.Settings{"app": "x"})
+	b.AddSecretCreates([]uniter.SecretCreateArg{secretArg(uris[0], "ca-key", "value")})
+	args, _ := b.Build()
+	require.ErrorContains(t, l.unit.CommitHookChanges(args), "is not leader")
+	require.Empty(t, c.Model().AppBag(relation, "ca"))
+	require.Len(t, c.Model().Secrets("ca"), 1)
+}
+
+func secretArg(uri *coresecrets.URI, label, value string) uniter.SecretCreateArg {
+	return uniter.SecretCreateArg{
+		OwnerTag: names.NewApplicationTag("ca"),
+		SecretUpsertArg: uniter.SecretUpsertArg{
+			URI: uri, Label: &label,
+			Value: coresecrets.NewSecretValue(map[string]string{"key": base64.StdEncoding.EncodeToString([]byte(value))}),
+		},
+	}
+}
+
+func TestWhatAUnitMayNotIsDenied(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	relation := relationID(t, c, "ca", "certificates")
+	tag := names.NewRelationTag("etcd:certs ca:certificates").String()
+	follower := login(t, c, "ca/1")
+	tests := map[string]func() error{
+		"another unit's own bag": func() error {
+			return readSettings(t, follower, tag, names.NewUnitTag("ca/0"))
+		},
+		"the remote unit's bag as one's own": func() error {
+			return readSettings(t, follower, tag, names.NewUnitTag("etcd/0"))
+		},
+		"the own application's bag as a follower": func() error {
+			_, err := follower.in(t, relation).ApplicationSettings()
+			return err
+		},
+		"a peer's bag through a relation that is no peer relation": func() error {
+			_, err := follower.in(t, relation).ReadSettings("ca/0")
+			return err
+		},
+		"the own bag as a remote one": func() error {
+			_, err := follower.in(t, relation).ReadSettings("ca/1")
+			return err
+		},
+		"a stranger's bag": func() error {
+			_, err := follower.in(t, relation).ReadSettings("vault/0")
+			return err
+		},
+		"a relation that does not exist": func() error {
+			_, err := follower.state.RelationById(99)
+			return err
+		},
+		"another unit's status": func() error {
+			var results params.StatusResults
+			err := follower.state.Facade().FacadeCall("UnitStatus", entities("unit-ca-0"), &results)
+			require.NoError(t, err)
+			return results.Results[0].Error
+		},
+		"another unit's commit": func() error {
+			b := uniter.NewCommitHookParamsBuilder(names.NewUnitTag("ca/0"))
+			b.UpdateCharmState(map[string]string{"a": "b"})
+			args, _ := b.Build()
+			var results params.ErrorResults
+			require.NoError(t, follower.state.Facade().FacadeCall("CommitHookChanges", args, &results))
+			return results.Results[0].Error
+		},
+		"another unit's relations": func() error {
+			var results params.StringsWatchResults
+			require.NoError(t, follower.state.Facade().FacadeCall("WatchUnitRelations", entities("unit-ca-0"), &results))
+			return results.Results[0].Error
+		},
+	}
+	for name, attempt := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := attempt()
+			require.Error(t, err)
+			require.True(t, params.IsCodeUnauthorized(err), "%v", err)
+			require.Contains(t, err.Error(), "permission denied")
+		})
+	}
+	peers, err := follower.in(t, relationID(t, c, "ca", "peers")).ReadSettings("ca")
+	require.NoError(t, err, "the own application's bag of a peer relation is every unit's")
+	require.Empty(t, peers)
+}
+
+func entities(tag string) params.Entities {
+	return params.Entities{Entities: []params.Entity{{Tag: tag}}}
+}
+
+func readSettings(t *testing.T, l loggedIn, relation string, tag names.Tag) error {
+	t.Helper()
+	var results params.SettingsResults
+	args := params.RelationUnits{RelationUnits: []params.RelationUnit{{Relation: relation, Unit: tag.String()}}}
+	require.NoError(t, l.state.Facade().FacadeCall("ReadSettings", args, &results))
+	if results.Results[0].Error == nil {
+		return nil
+	}
+	return results.Results[0].Error
+}
+
+func TestWatchersTellWhatChanged(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	m := c.Model()
+	relation := relationID(t, c, "ca", "certificates")
+	l := login(t, c, "ca/0")
+
+	relations, err := l.unit.WatchRelations()
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"ca:peers", "etcd:certs ca:certificates"}, next(t, relations.Changes()))
+	units, err := l.state.WatchRelationUnits(l.in(t, relation).Relation().Tag(), l.tag)
+	require.NoError(t, err)
+	first := next(t, units.Changes())
+	require.Contains(t, first.Changed, "etcd/0")
+	require.Contains(t, first.AppChanged, "etcd")
+	config, err := l.unit.WatchConfigSettingsHash()
+	require.NoError(t, err)
+	before := next(t, config.Changes())
+
+	require.NoError(t, m.SetConfig("ca", map[string]any{"days": 60}))
+	require.NotEqual(t, before, next(t, config.Changes()))
+
+	require.NoError(t, m.Commit("etcd/0", Commit{Relations: []BagChange{{
+		RelationID: relation, Unit: map[string]string{"cert_requests": "{}"}, App: map[string]string{"app": "1"},
+	}}}))
+	change := next(t, units.Changes())
+	require.Greater(t, change.Changed["etcd/0"].Version, first.Changed["etcd/0"].Version)
+	require.Greater(t, change.AppChanged["etcd"], first.AppChanged["etcd"])
+
+	_, err = m.AddUnit("etcd")
+	require.NoError(t, err)
+	require.Contains(t, next(t, units.Changes()).Changed, "etcd/1")
+	require.NoError(t, m.RemoveUnit("etcd/1"))
+	require.Equal(t, []string{"etcd/1"}, next(t, units.Changes()).Departed)
+
+	require.NoError(t, m.RemoveRelation(relation))
+	require.Equal(t, []string{"etcd/0"}, next(t, units.Changes()).Departed)
+	require.Equal(t, []string{"etcd:certs ca:certificates"}, next(t, relations.Changes()))
+
+	for _, w := range []interface {
+		Kill()
+		Wait() error
+	}{relations, units, config} {
+		w.Kill()
+		require.NoError(t, w.Wait())
+	}
+}
+
+func TestLeadershipIsClaimedDeniedAndReleased(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	leader, follower := login(t, c, "ca/0"), login(t, c, "ca/1")
+	require.NoError(t, leadership.NewClient(leader.conn).ClaimLeadership("ca", "ca/0", time.Minute))
+	claim := leadership.NewClient(follower.conn)
+	require.ErrorIs(t, claim.ClaimLeadership("ca", "ca/1", time.Minute), coreleadership.ErrClaimDenied)
+
+	released := make(chan error, 1)
+	go func() { released <- claim.BlockUntilLeadershipReleased("ca", nil) }()
+	c.Model().DropLeader("ca")
+	require.NoError(t, next(t, released))
+	require.NoError(t, claim.ClaimLeadership("ca", "ca/1", time.Minute))
+	require.Equal(t, "ca/1", c.Model().Leader("ca"))
+	require.Error(t, claim.ClaimLeadership("ca", "ca/0", time.Minute), "a unit claims for itself only")
+	require.ErrorContains(t, claim.ClaimLeadership("ca", "ca/1", time.Second), "invalid duration")
+}
+
+func TestSecretsOverTheAPI(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	leader, follower := login(t, c, "ca/0"), login(t, c, "ca/1")
+	manager, reader := secretsmanager.NewClient(leader.conn), secretsmanager.NewClient(follower.conn)
+	uris, err := manager.CreateSecretURIs(1)
+	require.NoError(t, err)
+	b := uniter.NewCommitHookParamsBuilder(leader.tag)
+	b.AddSecretCreates([]uniter.SecretCreateArg{secretArg(uris[0], "ca-key", "one")})
+	args, _ := b.Build()
+	require.NoError(t, leader.unit.CommitHookChanges(args))
+
+	owned, err := manager.SecretMetadata()
+	require.NoError(t, err)
+	require.Len(t, owned, 1)
+	require.Equal(t, "ca-key", owned[0].Label)
+	none, err := reader.SecretMetadata()
+	require.NoError(t, err)
+	require.Empty(t, none, "followers list no secrets of the application")
+
+	require.Equal(t, "one", contentOf(t, reader, uris[0], false))
+	watcher, err := reader.WatchConsumedSecretsChanges("ca/1")
+	require.NoError(t, err)
+	require.Empty(t, next(t, watcher.Changes()))
+
+	b = uniter.NewCommitHookParamsBuilder(leader.tag)
+	update := secretArg(uris[0], "ca-key", "two").SecretUpsertArg
+	b.AddSecretUpdates([]uniter.SecretUpsertArg{update})
+	args, _ = b.Build()
+	require.NoError(t, leader.unit.CommitHookChanges(args))
+	require.Equal(t, []string{"secret:" + uris[0].ID}, next(t, watcher.Changes()))
+	require.Equal(t, "one", contentOf(t, reader, uris[0], false), "a reader keeps its revision until it asks for a newer")
+	require.Equal(t, "two", contentOf(t, reader, uris[0], true))
+	info, err := reader.GetConsumerSecretsRevisionInfo("ca/1", []string{uris[0].String()})
+	require.NoError(t, err)
+	require.Equal(t, 2, info[uris[0].String()].Revision)
+
+	b = uniter.NewCommitHookParamsBuilder(follower.tag)
+	b.AddSecretUpdates([]uniter.SecretUpsertArg{update})
+	args, _ = b.Build()
+	require.ErrorContains(t, follower.unit.CommitHookChanges(args), "is not leader")
+	stranger := login(t, c, "etcd/0")
+	_, _, _, err = secretsmanager.NewClient(stranger.conn).GetContentInfo(uris[0], "", false, false)
+	require.ErrorContains(t, err, "permission denied")
+
+	backend, err := manager.GetSecretBackendConfig(nil)
+	require.NoError(t, err)
+	require.Equal(t, "controller", backend.Configs[backend.ActiveID].BackendType)
+	watcher.Kill()
+	require.NoError(t, watcher.Wait())
+}
+
+func contentOf(t *testing.T, client *secretsmanager.Client, uri *coresecrets.URI, refresh bool) string {
+	t.Helper()
+	content, _, _, err := client.GetContentInfo(uri, "", refresh, false)
+	require.NoError(t, err)
+	values, err := content.SecretValue.Values()
+	require.NoError(t, err)
+	return values["key"]
+}
+
+func TestObsoleteRevisionsAreTold(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	l := login(t, c, "ca/0")
+	manager := secretsmanager.NewClient(l.conn)
+	watcher, err := manager.WatchObsolete(names.NewApplicationTag("ca"), l.tag)
+	require.NoError(t, err)
+	require.Empty(t, next(t, watcher.Changes()))
+	value := map[string]string{"key": "YQ=="}
+	require.NoError(t, c.Model().CreateSecret("ca/0", SecretUpsert{Owner: "ca", Content: value}))
+	uri := c.Model().Secrets("ca")[0].URI
+	require.NoError(t, c.Model().UpdateSecret("ca/0", SecretUpsert{URI: uri, Content: value}))
+	require.Equal(t, []string{uri + "/1"}, next(t, watcher.Changes()))
+	_, err = secretsmanager.NewClient(login(t, c, "ca/1").conn).WatchObsolete(names.NewApplicationTag("ca"))
+	require.ErrorContains(t, err, "is not leader")
+	watcher.Kill()
+	require.NoError(t, watcher.Wait())
+}
+
+func TestStatusIsSetAndRead(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	l := login(t, c, "ca/0")
+	require.NoError(t, l.unit.SetUnitStatus("blocked", "no CA yet", nil))
+	got, err := l.unit.UnitStatus()
+	require.NoError(t, err)
+	require.Equal(t, "blocked", got.Status)
+	require.Equal(t, "no CA yet", got.Info)
+	require.ErrorContains(t, l.unit.SetUnitStatus("splendid", "", nil), "cannot set invalid status")
+}
+
+func TestAModelWithoutSecretsHasNoSecretsManager(t *testing.T) {
+	t.Parallel()
+	c, err := Start(Options{NoSecrets: true, Clock: time.Now})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	related(t, c.Model())
+	l := login(t, c, "ca/0")
+	require.Zero(t, l.conn.BestFacadeVersion("SecretsManager"))
+	err = c.Model().Commit("ca/0", Commit{Secrets: SecretChanges{Creates: []SecretUpsert{{Owner: "ca/0", Content: map[string]string{"key": "YQ=="}}}}})
+	require.ErrorContains(t, err, "not supported")
+}
+
+// awaitDead waits until the client has noticed that its connection is broken.
+func awaitDead(t *testing.T, conn api.Connection) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	select {
+	case <-conn.Broken():
+	case <-ctx.Done():
+		require.FailNow(t, "the connection does not break")
+	}
+}
