@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package sandbox
+
+import (
+	"encoding/base64"
+	"testing"
+	"time"
+
+	"github.com/juju/juju/api/agent/leadership"
+	"github.com/juju/juju/api/agent/secretsmanager"
+	"github.com/juju/juju/api/agent/uniter"
+	coreleadership "github.com/juju/juju/core/leadership"
+	coresecrets "github.com/juju/juju/core/secrets"
+	"github.com/juju/names/v5"
+	"github.com/stretchr/testify/require"
+)
+
+func secretArg(uri *coresecrets.URI, label, value string) uniter.SecretCreateArg {
+	return uniter.SecretCreateArg{
+		OwnerTag: names.NewApplicationTag("ca"),
+		SecretUpsertArg: uniter.SecretUpsertArg{
+			URI: uri, Label: &label,
+			Value: coresecrets.NewSecretValue(map[string]string{"key": base64.StdEncoding.EncodeToString([]byte(value))}),
+		},
+	}
+}
+
+func TestWatchersTellWhatChanged(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	m := c.Model()
+	relation := relationID(t, c, "ca", "certificates")
+	l := login(t, c, "ca/0")
+
+	relations, err := l.unit.WatchRelations()
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"ca:peers", "etcd:certs ca:certificates"}, next(t, relations.Changes()))
+	units, err := l.state.WatchRelationUnits(l.in(t, relation).Relation().Tag(), l.tag)
+	require.NoError(t, err)
+	first := next(t, units.Changes())
+	require.Contains(t, first.Changed, "etcd/0")
+	require.Contains(t, first.AppChanged, "etcd")
+	config, err := l.unit.WatchConfigSettingsHash()
+	require.NoError(t, err)
+	before := next(t, config.Changes())
+
+	require.NoError(t, m.SetConfig("ca", map[string]any{"days": 60}))
+	require.NotEqual(t, before, next(t, config.Changes()))
+
+	require.NoError(t, m.Commit("etcd/0", Commit{Relations: []BagChange{{
+		RelationID: relation, Unit: map[string]string{"cert_requests": "{}"}, App: map[string]string{"app": "1"},
+	}}}))
+	change := next(t, units.Changes())
+	require.Greater(t, change.Changed["etcd/0"].Version, first.Changed["etcd/0"].Version)
+	require.Greater(t, change.AppChanged["etcd"], first.AppChanged["etcd"])
+
+	_, err = m.AddUnit("etcd")
+	require.NoError(t, err)
+	require.Contains(t, next(t, units.Changes()).Changed, "etcd/1")
+	require.NoError(t, m.RemoveUnit("etcd/1"))
+	require.Equal(t, []string{"etcd/1"}, next(t, units.Changes()).Departed)
+
+	require.NoError(t, m.RemoveRelation(relation))
+	require.Equal(t, []string{"etcd/0"}, next(t, units.Changes()).Departed)
+	require.Equal(t, []string{"etcd:certs ca:certificates"}, next(t, relations.Changes()))
+
+	for _, w := range []interface {
+		Kill()
+		Wait() error
+	}{relations, units, config} {
+		w.Kill()
+		require.NoError(t, w.Wait())
+	}
+}
+
+func TestLeadershipIsClaimedDeniedAndReleased(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	leader, follower := login(t, c, "ca/0"), login(t, c, "ca/1")
+	require.NoError(t, leadership.NewClient(leader.conn).ClaimLeadership("ca", "ca/0", time.Minute))
+	claim := leadership.NewClient(follower.conn)
+	require.ErrorIs(t, claim.ClaimLeadership("ca", "ca/1", time.Minute), coreleadership.ErrClaimDenied)
+
+	released := make(chan error, 1)
+	go func() { released <- claim.BlockUntilLeadershipReleased("ca", nil) }()
+	c.Model().DropLeader("ca")
+	require.NoError(t, next(t, released))
+	require.NoError(t, claim.ClaimLeadership("ca", "ca/1", time.Minute))
+	require.Equal(t, "ca/1", c.Model().Leader("ca"))
+	require.Error(t, claim.ClaimLeadership("ca", "ca/0", time.Minute), "a unit claims for itself only")
+	require.ErrorContains(t, claim.ClaimLeadership("ca", "ca/1", time.Second), "invalid duration")
+}
+
+func TestSecretsOverTheAPI(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	leader, follower := login(t, c, "ca/0"), login(t, c, "ca/1")
+	manager, reader := secretsmanager.NewClient(leader.conn), secretsmanager.NewClient(follower.conn)
+	uris, err := manager.CreateSecretURIs(1)
+	require.NoError(t, err)
+	b := uniter.NewCommitHookParamsBuilder(leader.tag)
+	b.AddSecretCreates([]uniter.SecretCreateArg{secretArg(uris[0], "ca-key", "one")})
+	args, _ := b.Build()
+	require.NoError(t, leader.unit.CommitHookChanges(args))
+
+	owned, err := manager.SecretMetadata()
+	require.NoError(t, err)
+	require.Len(t, owned, 1)
+	require.Equal(t, "ca-key", owned[0].Label)
+	none, err := reader.SecretMetadata()
+	require.NoError(t, err)
+	require.Empty(t, none, "followers list no secrets of the application")
+
+	require.Equal(t, "one", contentOf(t, reader, uris[0], false))
+	watcher, err := reader.WatchConsumedSecretsChanges("ca/1")
+	require.NoError(t, err)
+	require.Empty(t, next(t, watcher.Changes()))
+
+	b = uniter.NewCommitHookParamsBuilder(leader.tag)
+	update := secretArg(uris[0], "ca-key", "two").SecretUpsertArg
+	b.AddSecretUpdates([]uniter.SecretUpsertArg{update})
+	args, _ = b.Build()
+	require.NoError(t, leader.unit.CommitHookChanges(args))
+	require.Equal(t, []string{"secret:" + uris[0].ID}, next(t, watcher.Changes()))
+	require.Equal(t, "one", contentOf(t, reader, uris[0], false), "a reader keeps its revision until it asks for a newer")
+	require.Equal(t, "two", contentOf(t, reader, uris[0], true))
+	info, err := reader.GetConsumerSecretsRevisionInfo("ca/1", []string{uris[0].String()})
+	require.NoError(t, err)
+	require.Equal(t, 2, info[uris[0].String()].Revision)
+
+	b = uniter.NewCommitHookParamsBuilder(follower.tag)
+	b.AddSecretUpdates([]uniter.SecretUpsertArg{update})
+	args, _ = b.Build()
+	require.ErrorContains(t, follower.unit.CommitHookChanges(args), "is not leader")
+	stranger := login(t, c, "etcd/0")
+	_, _, _, err = secretsmanager.NewClient(stranger.conn).GetContentInfo(uris[0], "", false, false)
+	require.ErrorContains(t, err, "permission denied")
+
+	backend, err := manager.GetSecretBackendConfig(nil)
+	require.NoError(t, err)
+	require.Equal(t, "controller", backend.Configs[backend.ActiveID].BackendType)
+	watcher.Kill()
+	require.NoError(t, watcher.Wait())
+}
+
+func contentOf(t *testing.T, client *secretsmanager.Client, uri *coresecrets.URI, refresh bool) string {
+	t.Helper()
+	content, _, _, err := client.GetContentInfo(uri, "", refresh, false)
+	require.NoError(t, err)
+	values, err := content.SecretValue.Values()
+	require.NoError(t, err)
+	return values["key"]
+}
+
+func TestObsoleteRevisionsAreTold(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	l := login(t, c, "ca/0")
+	manager := secretsmanager.NewClient(l.conn)
+	watcher, err := manager.WatchObsolete(names.NewApplicationTag("ca"), l.tag)
+	require.NoError(t, err)
+	require.Empty(t, next(t, watcher.Changes()))
+	value := map[string]string{"key": "YQ=="}
+	require.NoError(t, c.Model().CreateSecret("ca/0", SecretUpsert{Owner: "ca", Content: value}))
+	uri := c.Model().Secrets("ca")[0].URI
+	require.NoError(t, c.Model().UpdateSecret("ca/0", SecretUpsert{URI: uri, Content: value}))
+	require.Equal(t, []string{uri + "/1"}, next(t, watcher.Changes()))
+	_, err = secretsmanager.NewClient(login(t, c, "ca/1").conn).WatchObsolete(names.NewApplicationTag("ca"))
+	require.ErrorContains(t, err, "is not leader")
+	watcher.Kill()
+	require.NoError(t, watcher.Wait())
+}

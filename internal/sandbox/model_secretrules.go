@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package sandbox
+
+import (
+	"encoding/base64"
+	"strings"
+
+	"github.com/juju/errors"
+	coresecrets "github.com/juju/juju/core/secrets"
+
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// maxSecret limits a secret's content, encoded, as Juju's tools do: each value and all of them together, in bytes.
+const maxSecret = 1000 * 1000
+
+// GrantSecret lets an application or unit read a secret.
+func (m *Model) GrantSecret(viewer string, arg SecretGrant) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.manageable(viewer, arg.URI)
+	if err != nil {
+		return err
+	}
+	role := coresecrets.SecretRole(arg.Role)
+	if role == coresecrets.RoleNone || !role.IsValid() {
+		return errors.NotValidf("secret role %q", arg.Role)
+	}
+	scope := -1
+	subject := arg.Subject
+	if arg.Relation != "" {
+		r := m.relationByKey(juju.ApplicationOf(viewer), arg.Relation)
+		if r == nil {
+			return errors.Annotate(errors.NotFoundf("relation %q", arg.Relation), "invalid scope reference")
+		}
+		if r.life != Alive {
+			return errors.Errorf("cannot grant access to secret in scope of %q which is not alive", arg.Relation)
+		}
+		scope, subject = r.id, r.hidden(juju.ApplicationOf(viewer), subject)
+		if r.alias != "" && strings.Contains(subject, "/") {
+			return errors.NotSupportedf("sharing secrets with a unit across a cross model relation")
+		}
+		if r.alias != "" && juju.ApplicationOf(viewer) == r.consumer {
+			return errors.NotSupportedf("sharing consumer secrets across a cross model relation")
+		}
+	}
+	if _, found := m.apps[juju.ApplicationOf(subject)]; !found {
+		return errors.Annotate(errors.NotFoundf("application %q", arg.Subject), "invalid subject reference")
+	}
+	if before, found := s.grants[subject]; found && before.scope != scope {
+		return errors.New("cannot change secret permission scope")
+	}
+	s.grants[subject] = secretGrant{role: role, scope: scope}
+	m.notify()
+	return nil
+}
+
+// RevokeSecret takes an application's or unit's right to read a secret.
+func (m *Model) RevokeSecret(viewer string, arg SecretGrant) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.manageable(viewer, arg.URI)
+	if err != nil {
+		return err
+	}
+	subject := arg.Subject
+	if r := m.relationByKey(juju.ApplicationOf(viewer), arg.Relation); r != nil {
+		subject = r.hidden(juju.ApplicationOf(viewer), subject)
+	}
+	delete(s.grants, subject)
+	m.notify()
+	return nil
+}
+
+// labelTaken reports whether an owner cannot use a label: it, or for an application any of its units, or for a unit its
+// application, has a secret with that label or reads one under it.
+func (m *Model) labelTaken(owner, label string) bool {
+	clashes := func(name string) bool {
+		return name == owner || juju.ApplicationOf(name) == owner || name == juju.ApplicationOf(owner)
+	}
+	for _, s := range m.vault.secrets {
+		if s.label == label && label != "" && clashes(s.owner) {
+			return true
+		}
+		for name, c := range s.consumers {
+			if c.label == label && label != "" && clashes(name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkSecretContent holds Juju's rules for secret content, which its tools enforce before the controller sees it. The
+// error never shows a value.
+func checkSecretContent(content map[string]string) error {
+	total := 0
+	for key, value := range content {
+		if !validSecretKey(key) {
+			return errors.NotValidf("key %q", key)
+		}
+		if _, err := base64.StdEncoding.DecodeString(value); err != nil {
+			return errors.NotValidf("value of key %q, which is not base64,", key)
+		}
+		if len(value) > maxSecret {
+			return errors.Errorf("base64 encoded secret content for key %q too large: %d bytes", key, len(value))
+		}
+		total += len(value)
+	}
+	if total > maxSecret {
+		return errors.Errorf("base64 encoded secret content too large: %d bytes", total)
+	}
+	return nil
+}
+
+// validSecretKey: a lower case letter first, then letters and digits, at least three characters that are not dashes, a
+// dash only between two of them.
+func validSecretKey(key string) bool {
+	if len(key) < 3 || key[0] < 'a' || key[0] > 'z' || strings.Contains(key, "--") || strings.HasSuffix(key, "-") {
+		return false
+	}
+	counted := 0
+	for _, r := range key {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			counted++
+		case r != '-':
+			return false
+		}
+	}
+	return counted >= 3
+}
