@@ -96,6 +96,7 @@ func RootTemplate(spec Spec, public crypto.PublicKey, serial *big.Int, notBefore
 	if template.SubjectKeyId, err = KeyID(public); err != nil {
 		return nil, err
 	}
+	template.AuthorityKeyId = template.SubjectKeyId
 	template.SignatureAlgorithm, err = signatureAlgorithm(public)
 	return template, err
 }

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package ca
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/ledger"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// rootPathLen lets an authority sign intermediate authorities, and these only leaves.
+const rootPathLen = 1
+
+// create makes a self-signed authority. Its key waits in the outbox under the order's ID until the certificate exists,
+// so that a crash in between leaves no key behind that nothing names.
+func (e *Embedded) create(id order.ID, o order.CreateAuthority) (order.Answer, error) {
+	before, found, err := e.issuedBefore(id)
+	if err != nil {
+		return order.Answer{}, err
+	}
+	if found {
+		answer, usable, err := e.createdBefore(id, o, before)
+		if usable || err != nil {
+			return answer, err
+		}
+	}
+	key, public, err := e.outboxKey(id, o.KeyType)
+	if err != nil {
+		return order.Answer{}, err
+	}
+	private, err := cert.ParseKey(key)
+	if err != nil {
+		return order.Answer{}, err
+	}
+	spec := cert.Spec{
+		CommonName: o.CommonName, Organizations: o.Organizations, PathLen: rootPathLen, Life: o.Life,
+	}
+	work := issue{
+		order: id, generation: o.Generation, spec: spec, key: private,
+		who: fmt.Sprintf("authority %d", o.Generation),
+		template: func(serial *big.Int) (*x509.Certificate, error) {
+			return cert.RootTemplate(spec, public, serial, o.NotBefore)
+		},
+		keep: func() error {
+			name, err := authorityName(o.Generation, public)
+			if err != nil {
+				return err
+			}
+			return e.keep(name, key)
+		},
+	}
+	entry, err := e.issue(work)
+	if err != nil {
+		return order.Answer{}, err
+	}
+	return e.created(id, o, entry, key)
+}
+
+// createdBefore answers from the journal, unless the key is lost: then nobody can use the authority.
+func (e *Embedded) createdBefore(
+	id order.ID, o order.CreateAuthority, before ledger.Entry,
+) (answer order.Answer, usable bool, err error) {
+	certificate, err := cert.Parse(before.Certificate)
+	if err != nil {
+		return order.Answer{}, false, err
+	}
+	name, err := authorityName(o.Generation, certificate.PublicKey)
+	if err != nil {
+		return order.Answer{}, false, err
+	}
+	blob, err := e.store.Read(name)
+	if err != nil || keysAgree(cert.NewKey(string(blob)), certificate) != nil {
+		return order.Answer{}, false, ignoreAbsent(err)
+	}
+	answer, err = e.created(id, o, before, cert.NewKey(string(blob)))
+	return answer, true, err
+}
+
+// created gives the answer, and takes the key out of the outbox: it is kept under the authority's name.
+func (e *Embedded) created(id order.ID, o order.CreateAuthority, entry ledger.Entry, key cert.Key) (order.Answer, error) {
+	return order.Answer{
+		Authority: cert.Authority{Generation: o.Generation, Certificate: entry.Certificate},
+		Key:       key,
+		Serial:    entry.Serial,
+	}, e.Forget(id)
+}
+
+// sign makes one certificate under an authority.
+func (e *Embedded) sign(id order.ID, o order.Sign) (order.Answer, error) {
+	before, found, err := e.issuedBefore(id)
+	if err != nil {
+		return order.Answer{}, err
+	}
+	if found {
+		answer, usable, err := e.signedBefore(id, o, before)
+		if usable || err != nil {
+			return answer, err
+		}
+	}
+	signer, err := e.signer(o.Signer)
+	if err != nil {
+		return order.Answer{}, err
+	}
+	key, public, err := e.subjectKey(id, o)
+	if err != nil {
+		return order.Answer{}, err
+	}
+	entry, err := e.issue(issue{
+		order: id, ask: o.Ask, who: o.For, generation: o.Signer.Generation, spec: o.Spec,
+		issuer: signer.certificate, key: signer.key,
+		template: func(serial *big.Int) (*x509.Certificate, error) {
+			return cert.Template(o.Spec, signer.certificate, public, serial, o.NotBefore)
+		},
+	})
+	if err != nil {
+		return order.Answer{}, err
+	}
+	return signed(o, entry, key), nil
+}
+
+// subjectKey gives the key to certify: nothing when the request has it, the key in the order, or one made here.
+func (e *Embedded) subjectKey(id order.ID, o order.Sign) (cert.Key, crypto.PublicKey, error) {
+	switch {
+	case o.Spec.Request != "" && !o.Key.IsZero():
+		return cert.Key{}, nil, fail("bad-order", "cannot sign for %s: the order has a request and a key", o.For)
+	case o.Spec.Request != "":
+		return cert.Key{}, nil, nil
+	case o.Key.IsZero():
+		return e.outboxKey(id, o.KeyType)
+	}
+	private, err := cert.ParseKey(o.Key)
+	if err != nil {
+		return cert.Key{}, nil, fail("bad-order", "cannot sign for %s: %v", o.For, err)
+	}
+	return o.Key, private.Public(), nil
+}
+
+// signedBefore answers from the journal, unless the key that was made for the certificate is forgotten.
+func (e *Embedded) signedBefore(id order.ID, o order.Sign, before ledger.Entry) (order.Answer, bool, error) {
+	if state, known, err := e.journal.Serial(before.Serial); err != nil {
+		return order.Answer{}, false, err
+	} else if known && state.State == ledger.Revoked {
+		return order.Answer{}, false, fail("revoked", "cannot answer %s with certificate %s: it is revoked: order a "+
+			"certificate that replaces it", o.For, before.Serial)
+	}
+	if o.Spec.Request != "" {
+		return signed(o, before, cert.Key{}), true, nil
+	}
+	certificate, err := cert.Parse(before.Certificate)
+	if err != nil {
+		return order.Answer{}, false, err
+	}
+	if !o.Key.IsZero() {
+		if err := keysAgree(o.Key, certificate); err != nil {
+			return order.Answer{}, false, fail("key-mismatch", "cannot answer %s with certificate %s: %v: order a "+
+				"certificate that replaces it", o.For, before.Serial, err)
+		}
+		return signed(o, before, o.Key), true, nil
+	}
+	key, public, err := e.madeKey(id)
+	if err != nil || !cert.SameKey(certificate.PublicKey, public) {
+		return order.Answer{}, false, err
+	}
+	return signed(o, before, key), true, nil
+}
+
+func signed(o order.Sign, entry ledger.Entry, key cert.Key) order.Answer {
+	return order.Answer{
+		Issued: cert.Issued{Certificate: entry.Certificate, Issuers: o.Signer.Chain(), Key: key},
+		Serial: entry.Serial,
+	}
+}
+
+// issue is one certificate to be made.
+type issue struct {
+	order      order.ID
+	ask, who   string
+	generation int
+	spec       cert.Spec
+	issuer     *x509.Certificate // nil for a self-signed one
+	key        crypto.Signer     // the issuer's
+	template   func(serial *big.Int) (*x509.Certificate, error)
+	keep       func() error // what must be durable before the certificate is recorded; nil for nothing
+}
+
+// issue makes one certificate. The order of the steps is what makes it safe: after a crash the journal has either the
+// certificate, or a serial number that nothing else will use.
+func (e *Embedded) issue(work issue) (ledger.Entry, error) {
+	trial, err := e.try(work)
+	if err != nil {
+		return ledger.Entry{}, refusal(work, err)
+	}
+	entry := ledger.Entry{
+		Order: string(work.order), Ask: work.ask, For: work.who, Generation: work.generation,
+		Subject: trial.Subject.String(),
+	}
+	serial, err := e.reserve(entry)
+	if err != nil {
+		return ledger.Entry{}, err
+	}
+	entry.Serial = cert.SerialText(serial)
+	certificate, err := e.build(work, serial)
+	if err != nil {
+		entry.Time, entry.Event, entry.Reason = time.Now().UTC(), ledger.Refused, err.Error()
+		return ledger.Entry{}, errors.Join(refusal(work, err), e.journal.Append(entry))
+	}
+	if work.keep != nil {
+		if err := work.keep(); err != nil {
+			return ledger.Entry{}, err
+		}
+	}
+	entry.Time, entry.Event = time.Now().UTC(), ledger.Issued
+	entry.Subject = certificate.Subject.String()
+	entry.Names = cert.NamesOf(certificate).List()
+	entry.NotAfter = certificate.NotAfter.UTC()
+	entry.Certificate = cert.Encode(certificate.Raw)
+	return entry, e.journal.Append(entry)
+}
+
+// try tells, before a serial number is spent, whether the order can be met at all. What was refused before is linted
+// too, so that an order repeated at each turn does not fill the journal.
+func (e *Embedded) try(work issue) (*x509.Certificate, error) {
+	serial := new(big.Int).Lsh(big.NewInt(1), 134)
+	template, err := work.template(serial)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := e.journal.Order(string(work.order))
+	if err != nil || !slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.Event == ledger.Refused }) {
+		return template, err
+	}
+	_, err = e.linter.lint(work, template)
+	return template, err
+}
+
+// build lints the certificate as signed by a throw-away key, signs it, and reads it back: what is signed for good is,
+// byte for byte, what was linted.
+func (e *Embedded) build(work issue, serial *big.Int) (*x509.Certificate, error) {
+	template, err := work.template(serial)
+	if err != nil {
+		return nil, err
+	}
+	linted, err := e.linter.lint(work, template)
+	if err != nil {
+		return nil, err
+	}
+	issuer := work.issuer
+	if issuer == nil {
+		issuer = template
+	}
+	der, err := x509.CreateCertificate(e.random, template, issuer, template.PublicKey, work.key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot sign: %w", err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what was signed: %w", err)
+	}
+	if !bytes.Equal(certificate.RawTBSCertificate, linted.RawTBSCertificate) {
+		return nil, errors.New("what was signed differs from what was checked")
+	}
+	if work.issuer == nil {
+		issuer = certificate
+	}
+	if err := certificate.CheckSignatureFrom(issuer); err != nil {
+		return nil, fmt.Errorf("cannot verify what was signed: %w", err)
+	}
+	return certificate, nil
+}
+
+// reserve draws a serial number of 136 bits and records it: one byte that differs between neighbouring authorities and
+// keeps the number positive and of one length (RFC 5280, 4.1.2.2), then 128 random bits.
+func (e *Embedded) reserve(entry ledger.Entry) (*big.Int, error) {
+	const tries = 8 // a second one is needed only when the randomness is broken
+	for range tries {
+		number := make([]byte, 17)
+		number[0] = 0x40 | byte(entry.Generation&0x3f)
+		if _, err := io.ReadFull(e.random, number[1:]); err != nil {
+			return nil, fail("randomness", "cannot draw a serial number: %v: check the machine's random source", err)
+		}
+		serial := new(big.Int).SetBytes(number)
+		entry.Serial = cert.SerialText(serial)
+		_, used, err := e.journal.Serial(entry.Serial)
+		if err != nil {
+			return nil, err
+		}
+		if used {
+			continue
+		}
+		entry.Time, entry.Event = time.Now().UTC(), ledger.Reserved
+		return serial, e.journal.Append(entry)
+	}
+	return nil, fail("randomness", "cannot draw a serial number: %d in a row were used before: check the machine's "+
+		"random source", tries)
+}
+
+// refusal gives an error from template or lint its code.
+func refusal(work issue, err error) error {
+	var known failure
+	switch {
+	case errors.As(err, &known):
+		return failure{order.Failure{Code: known.Code, Message: fmt.Sprintf("cannot sign for %s: %s", work.who, known.Message)}}
+	case errors.Is(err, cert.ErrClock):
+		return fail("clock", "cannot sign for %s: %v: set the machine's clock", work.who, err)
+	case errors.Is(err, cert.ErrIssuerExpired):
+		return fail("authority-expired", "cannot sign for %s: %v: create a new authority", work.who, err)
+	}
+	return fail("bad-order", "cannot sign for %s: %v", work.who, err)
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package ca
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	zx509 "github.com/zmap/zcrypto/x509"
+	"github.com/zmap/zlint/v3"
+	"github.com/zmap/zlint/v3/lint"
+
+	"github.com/signet-charm/signet/internal/cert"
+)
+
+// linter judges certificates before they are signed for good. Safe for concurrent use.
+type linter struct {
+	random   io.Reader
+	registry func() (lint.Registry, error)
+
+	mu   sync.Mutex
+	keys map[cert.KeyType]crypto.Signer // throw-away keys
+}
+
+func newLinter(random io.Reader) *linter {
+	return &linter{random: random, registry: sync.OnceValues(lints), keys: map[cert.KeyType]crypto.Signer{}}
+}
+
+// lints are zlint's for the RFCs and for common mistakes. Those of the browsers' forum are wrong for a private authority:
+// they refuse private addresses and single-label names.
+func lints() (lint.Registry, error) {
+	return lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: lint.SourceList{
+		lint.RFC3279, lint.RFC5280, lint.RFC5480, lint.RFC5891, lint.RFC6962, lint.RFC8813, lint.Community,
+	}})
+}
+
+// lint makes the certificate with a throw-away key in the issuer's place and gives it if nothing is wrong with it. A
+// fault has the code "lint".
+func (l *linter) lint(work issue, template *x509.Certificate) (*x509.Certificate, error) {
+	issuer := work.issuer
+	if issuer == nil {
+		issuer = template
+	}
+	key, err := l.throwAway(issuer.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	standIn := *issuer
+	standIn.PublicKey = key.Public()
+	der, err := x509.CreateCertificate(l.random, template, &standIn, template.PublicKey, key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot build the certificate: %w", err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the certificate back: %w", err)
+	}
+	faults := ownFaults(work, certificate)
+	found, err := l.zlint(der, work.spec.Request != "")
+	if err != nil {
+		return nil, err
+	}
+	if faults = append(faults, found...); len(faults) > 0 {
+		return nil, fail("lint", "the certificate would be wrong: %s", strings.Join(faults, "; "))
+	}
+	return certificate, nil
+}
+
+// zlint gives what zlint finds. Warnings count where every byte is ours; in a request they are the requester's business.
+func (l *linter) zlint(der []byte, foreign bool) ([]string, error) {
+	registry, err := l.registry()
+	if err != nil {
+		return nil, fmt.Errorf("cannot load the lints: %w", err)
+	}
+	certificate, err := zx509.ParseCertificate(der)
+	if err != nil {
+		return []string{"zlint cannot read it: " + err.Error()}, nil
+	}
+	worst := lint.Warn
+	if foreign {
+		worst = lint.Error
+	}
+	var faults []string
+	for name, result := range zlint.LintCertificateEx(certificate, registry).Results {
+		if result.Status >= worst {
+			faults = append(faults, strings.TrimSpace(name+" "+result.Details))
+		}
+	}
+	slices.Sort(faults)
+	return faults, nil
+}
+
+// throwAway gives a key of the same type as the issuer's that never signs anything for good.
+func (l *linter) throwAway(issuer crypto.PublicKey) (crypto.Signer, error) {
+	keyType, err := cert.KeyTypeOf(issuer)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if key, found := l.keys[keyType]; found {
+		return key, nil
+	}
+	key, err := keyType.Generate(l.random)
+	if err != nil {
+		return nil, err
+	}
+	l.keys[keyType] = key
+	return key, nil
+}
+
+// ownFaults compares the certificate as it would be read with what was ordered. It looks at the parsed bytes only, so
+// that a mistake in the template cannot hide itself.
+func ownFaults(work issue, c *x509.Certificate) []string {
+	var faults []string
+	expect := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Sprintf(format, args...))
+		}
+	}
+	issuer, spec := work.issuer, work.spec
+	if issuer == nil {
+		issuer = c
+	}
+	expect(c.Version == 3, "the version is %d", c.Version)
+	expect(c.SerialNumber.Sign() > 0 && len(c.SerialNumber.Bytes()) <= 20 && c.SerialNumber.BitLen() > 64,
+		"the serial number is not positive, of more than 64 bits and at most 20 octets")
+	expect(bytes.Equal(c.RawIssuer, issuer.RawSubject), "the issuer is not the authority's subject")
+	expect(work.issuer == nil || !bytes.Equal(c.RawSubject, c.RawIssuer), "the subject is the authority's own")
+	expect(len(c.UnhandledCriticalExtensions) == 0, "it has an unknown critical extension")
+
+	wantEnd := c.NotBefore.Add(spec.Life.Truncate(time.Second) - time.Second)
+	if wantEnd.After(issuer.NotAfter) {
+		wantEnd = issuer.NotAfter
+	}
+	expect(c.NotAfter.Equal(wantEnd), "it ends at %s, not at %s", c.NotAfter, wantEnd)
+	expect(!c.NotBefore.Before(issuer.NotBefore), "it begins before the authority does")
+	expect(!c.NotAfter.After(issuer.NotAfter), "it outlives the authority")
+
+	keyID, err := cert.KeyID(c.PublicKey)
+	expect(err == nil && bytes.Equal(c.SubjectKeyId, keyID), "the subject key identifier is not the key's")
+	expect(work.issuer == nil || len(c.AuthorityKeyId) > 0 && bytes.Equal(c.AuthorityKeyId, issuer.SubjectKeyId),
+		"the authority key identifier is not the authority's")
+	return append(append(faults, usageFaults(work, c)...), nameFaults(spec, c)...)
+}
+
+// usageFaults says where usages and constraints do not fit the kind.
+func usageFaults(work issue, c *x509.Certificate) []string {
+	isCA := work.issuer == nil || work.spec.Kind == cert.Intermediate
+	var usages []x509.ExtKeyUsage
+	if !isCA && work.spec.Kind != cert.Client && work.spec.ServerAuth {
+		usages = append(usages, x509.ExtKeyUsageServerAuth)
+	}
+	if !isCA && (work.spec.Kind == cert.Client || work.spec.ClientAuth) {
+		usages = append(usages, x509.ExtKeyUsageClientAuth)
+	}
+	keyUsage := x509.KeyUsageDigitalSignature
+	switch _, isRSA := c.PublicKey.(*rsa.PublicKey); {
+	case work.issuer == nil:
+		keyUsage |= x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	case isCA:
+		keyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	case isRSA:
+		keyUsage |= x509.KeyUsageKeyEncipherment
+	}
+	var faults []string
+	if !slices.Equal(c.ExtKeyUsage, usages) || len(c.UnknownExtKeyUsage) > 0 {
+		faults = append(faults, fmt.Sprintf("the extended key usage is %v, not %v", c.ExtKeyUsage, usages))
+	}
+	if c.KeyUsage != keyUsage {
+		faults = append(faults, fmt.Sprintf("the key usage is %b, not %b", c.KeyUsage, keyUsage))
+	}
+	if !c.BasicConstraintsValid || c.IsCA != isCA {
+		faults = append(faults, fmt.Sprintf("the basic constraints do not say CA:%t", isCA))
+	}
+	if isCA && (c.MaxPathLen != work.spec.PathLen || c.MaxPathLenZero != (work.spec.PathLen == 0)) {
+		faults = append(faults, fmt.Sprintf("the path length is %d, not %d", c.MaxPathLen, work.spec.PathLen))
+	}
+	return faults
+}
+
+// nameFaults says where the names are not those ordered.
+func nameFaults(spec cert.Spec, c *x509.Certificate) []string {
+	if spec.Request != "" {
+		return nil // subject and names are the request's bytes
+	}
+	var faults []string
+	if c.Subject.CommonName != spec.CommonName || !slices.Equal(c.Subject.Organization, spec.Organizations) ||
+		len(c.Subject.Names) != len(spec.Organizations)+min(1, len(spec.CommonName)) {
+		faults = append(faults, fmt.Sprintf("the subject is %q", c.Subject))
+	}
+	names := cert.NamesOf(c)
+	if !names.Equal(spec.Names.With(cert.Names{})) {
+		faults = append(faults, fmt.Sprintf("the names are %q, not %q", names.List(), spec.Names.List()))
+	}
+	if spec.Kind != cert.Server && spec.Kind != cert.Application {
+		return faults
+	}
+	// Clients that still look at the common name must not see a host that the names leave out (RFC 6125, 6.4.4).
+	if asName, err := cert.ParseNames([]string{spec.CommonName}); err == nil && !names.With(asName).Equal(names) {
+		faults = append(faults, fmt.Sprintf("the common name %q is not among the names", spec.CommonName))
+	}
+	return faults
+}

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package disk
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// A bundle is one symbolic link <dir>/<name> to a folder .<name>-<order>-<number> beside it. A new bundle is a new folder;
+// one rename of the link replaces the old one, so that a reader who opens files through the link never sees parts of
+// two, and key and certificate change together.
+
+const (
+	manifestName = ".manifest.json"
+	linkSuffix   = ".link" // of the link before it is renamed into place
+)
+
+// manifest is what a bundle's folder should hold; it is kept inside.
+type manifest struct {
+	Order order.ID          `json:"order"`
+	Files map[string]string `json:"files"` // SHA-256 in hexadecimal by file name
+}
+
+// places is where a bundle has been put: the wanted place first, then those from which it was not removed yet.
+type places struct {
+	Dirs []string `json:"dirs"`
+}
+
+// content is one file to be written.
+type content struct {
+	name   string
+	data   []byte
+	secret bool
+}
+
+// install puts a bundle in place, or removes it when it has no files.
+func (f *Folder) install(o order.Install) error {
+	if err := checkName(o.Name); err != nil {
+		return fail("bad-order", "cannot install a bundle: %v", err)
+	}
+	dir, err := f.bundleDir(o)
+	if err != nil {
+		return err
+	}
+	files, err := f.contents(o)
+	if err != nil {
+		return err
+	}
+	known, err := f.readPlaces(o.Name)
+	if err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(known.Dirs, func(d string) bool { return d == dir })
+	if len(files) == 0 {
+		return f.uninstall(o.Name, append(others, dir))
+	}
+	// The places are written first: a bundle that no record names would be lost to Survey and never removed.
+	if err := f.writePlaces(o.Name, append([]string{dir}, others...)); err != nil {
+		return err
+	}
+	if installed, ok := intact(dir, o.Name); !ok || installed != o.ID() {
+		if err := f.place(dir, o, files); err != nil {
+			return err
+		}
+	}
+	if err := f.prune(dir, o.Name); err != nil {
+		return err
+	}
+	for _, other := range others {
+		if err := f.clear(other, o.Name); err != nil {
+			return err
+		}
+	}
+	return f.writePlaces(o.Name, []string{dir})
+}
+
+// bundleDir is the folder that the bundle's link is in.
+func (f *Folder) bundleDir(o order.Install) (string, error) {
+	switch {
+	case o.Dir == "":
+		return f.path(filesName), nil
+	case !filepath.IsAbs(o.Dir):
+		return "", fail("bad-order", "cannot install bundle %s in %q: give an absolute path", o.Name, o.Dir)
+	}
+	return filepath.Clean(o.Dir), nil
+}
+
+// contents resolves and checks the files: plain names, each once, and no certificate beside a key that is not its own.
+func (f *Folder) contents(o order.Install) ([]content, error) {
+	seen := map[string]content{}
+	var files []content
+	for _, file := range o.Files {
+		if err := checkName(file.Name); err != nil {
+			return nil, fail("bad-order", "cannot install bundle %s: %v", o.Name, err)
+		}
+		if _, double := seen[file.Name]; double {
+			return nil, fail("bad-order", "cannot install bundle %s: file %s is in it twice", o.Name, file.Name)
+		}
+		resolved := content{name: file.Name, data: []byte(file.Text)}
+		switch {
+		case file.KeyName != "":
+			if err := checkName(file.KeyName); err != nil {
+				return nil, fail("bad-order", "cannot install bundle %s: %v", o.Name, err)
+			}
+			key, _, err := f.readKey(file.KeyName)
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errDamagedKey) {
+				return nil, fail("no-key", "cannot install bundle %s: there is no usable key %s: a new request makes one",
+					o.Name, file.KeyName)
+			}
+			if err != nil {
+				return nil, err
+			}
+			resolved.data, resolved.secret = []byte(key.Reveal()), true
+		case !file.Key.IsZero():
+			resolved.data, resolved.secret = []byte(file.Key.Reveal()), true
+		}
+		seen[file.Name] = resolved
+		files = append(files, resolved)
+	}
+	for name, file := range seen {
+		stem, isCertificate := strings.CutSuffix(name, ".crt")
+		key, hasKey := seen[stem+".key"]
+		if isCertificate && hasKey && !fits(file, key) {
+			return nil, fail("key-mismatch", "cannot install bundle %s: %s is not certified by %s: the former bundle stays; "+
+				"a new request mends it", o.Name, key.name, file.name)
+		}
+	}
+	return files, nil
+}
+
+func fits(certificate, key content) bool {
+	certified, err := cert.Parse(string(certificate.data))
+	if err != nil {
+		return false
+	}
+	private, err := cert.ParseKey(cert.NewKey(string(key.data)))
+	return err == nil && cert.SameKey(private.Public(), certified.PublicKey)
+}
+
+// place writes a new folder and swaps the link.
+func (f *Folder) place(dir string, o order.Install, files []content) error {
+	if err := f.do.makeFolder(dir, 0o755); err != nil {
+		return err
+	}
+	link := filepath.Join(dir, o.Name)
+	if target, err := os.Readlink(link); err == nil && !isGeneration(o.Name, target) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fail("occupied", "cannot install bundle %s: %s is there and not from this charm: move it away", o.Name, link)
+	}
+	generation, err := f.writeGeneration(dir, o, files)
+	if err != nil {
+		return err
+	}
+	temporary := filepath.Join(dir, "."+o.Name+linkSuffix)
+	if _, err := os.Lstat(temporary); err == nil {
+		if err := f.do(Op{Kind: Remove, Path: temporary}); err != nil {
+			return trouble("remove", temporary, err)
+		}
+	}
+	for _, op := range []Op{
+		{Kind: Sync, Path: dir}, // the new folder must be there when the link is
+		{Kind: Symlink, Path: temporary, To: generation},
+		{Kind: Rename, Path: temporary, To: link},
+		{Kind: Sync, Path: dir},
+	} {
+		if err := f.do(op); err != nil {
+			return trouble("put in place", link, err)
+		}
+	}
+	return nil
+}
+
+// writeGeneration writes the bundle's files and its manifest into a folder that did not exist, and gives its name. What
+// it wrote is removed again when it fails: the disk may be full.
+func (f *Folder) writeGeneration(dir string, o order.Install, files []content) (string, error) {
+	name, path := "", ""
+	for number := 1; ; number++ {
+		name = fmt.Sprintf(".%s-%s-%d", o.Name, o.ID(), number)
+		path = filepath.Join(dir, name)
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	record := manifest{Order: o.ID(), Files: map[string]string{}}
+	ops := []Op{{Kind: Mkdir, Path: path, Mode: 0o755}}
+	write := func(name string, data []byte, mode fs.FileMode) {
+		file := filepath.Join(path, name)
+		ops = append(ops, Op{Kind: Create, Path: file, Data: data, Mode: mode}, Op{Kind: Sync, Path: file})
+	}
+	for _, file := range files {
+		mode := fs.FileMode(0o644)
+		if file.secret {
+			mode = 0o600
+		}
+		write(file.name, file.data, mode)
+		record.Files[file.name] = hexSum(file.data)
+	}
+	encoded, err := json.Marshal(record)
+	if err != nil {
+		return "", err
+	}
+	write(manifestName, encoded, 0o600)
+	ops = append(ops, Op{Kind: Sync, Path: path})
+	for _, op := range ops {
+		if err := f.do(op); err != nil {
+			_ = f.removeGeneration(path)
+			return "", trouble("write", op.Path, err)
+		}
+	}
+	return name, nil
+}
+
+// uninstall removes a bundle everywhere.
+func (f *Folder) uninstall(name string, dirs []string) error {
+	for _, dir := range dirs {
+		if err := f.clear(dir, name); err != nil {
+			return err
+		}
+	}
+	path := f.path(bundlesName, name+".json")
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return f.do.remove(path)
+}
+
+// clear removes a bundle's link, if it is ours, and then its folders.
+func (f *Folder) clear(dir, name string) error {
+	link := filepath.Join(dir, name)
+	if target, err := os.Readlink(link); err == nil && isGeneration(name, target) {
+		if err := f.do.remove(link); err != nil {
+			return err
+		}
+	}
+	return f.prune(dir, name)
+}
+
+// prune removes the folders of a bundle that its link does not point to.
+func (f *Folder) prune(dir, name string) error {
+	current, _ := os.Readlink(filepath.Join(dir, name))
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return trouble("list", dir, err)
+	}
+	pruned := false
+	for _, entry := range entries {
+		if !entry.IsDir() || entry.Name() == current || !isGeneration(name, entry.Name()) {
+			continue
+		}
+		if err := f.removeGeneration(filepath.Join(dir, entry.Name())); err != nil {
+			return err
+		}
+		pruned = true
+	}
+	if !pruned {
+		return nil
+	}
+	return trouble("remove from", dir, f.do(Op{Kind: Sync, Path: dir}))
+}
+
+func (f *Folder) removeGeneration(path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return trouble("remove", path, err)
+	}
+	for _, entry := range entries {
+		if err := f.do(Op{Kind: Remove, Path: filepath.Join(path, entry.Name())}); err != nil {
+			return trouble("remove", filepath.Join(path, entry.Name()), err)
+		}
+	}
+	return trouble("remove", path, f.do(Op{Kind: Remove, Path: path}))
+}
+
+var generationTail = regexp.MustCompile(`^[0-9a-f]{32}-[0-9]+$`)
+
+// isGeneration reports whether a file name is that of one of the bundle's folders.
+func isGeneration(bundle, file string) bool {
+	tail, found := strings.CutPrefix(file, "."+bundle+"-")
+	return found && generationTail.MatchString(tail)
+}
+
+// intact gives the order whose bundle stands in a folder, if each of its files is as it was written.
+func intact(dir, name string) (order.ID, bool) {
+	target, err := os.Readlink(filepath.Join(dir, name))
+	if err != nil || !isGeneration(name, target) {
+		return "", false
+	}
+	path := filepath.Join(dir, target)
+	if info, err := os.Lstat(path); err != nil || !info.IsDir() {
+		return "", false
+	}
+	encoded, err := readFile(filepath.Join(path, manifestName))
+	if err != nil {
+		return "", false
+	}
+	var record manifest
+	if json.Unmarshal(encoded, &record) != nil {
+		return "", false
+	}
+	for file, sum := range record.Files {
+		data, err := readFile(filepath.Join(path, filepath.Base(file)))
+		if err != nil || hexSum(data) != sum {
+			return "", false
+		}
+	}
+	return record.Order, len(record.Files) > 0
+}
+
+func (f *Folder) readPlaces(name string) (places, error) {
+	path := f.path(bundlesName, name+".json")
+	encoded, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return places{}, nil
+	}
+	if err != nil {
+		return places{}, trouble("read", path, err)
+	}
+	var known places
+	if json.Unmarshal(encoded, &known) != nil {
+		return places{}, nil // damaged: the next installation writes it anew
+	}
+	return known, nil
+}
+
+// writePlaces records where the bundle is, unless that is recorded already.
+func (f *Folder) writePlaces(name string, dirs []string) error {
+	known, err := f.readPlaces(name)
+	if err == nil && slices.Equal(known.Dirs, dirs) {
+		return nil
+	}
+	encoded, err := json.Marshal(places{dirs})
+	if err != nil {
+		return err
+	}
+	return f.write(encoded, bundlesName, name+".json")
+}
+
+func hexSum(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

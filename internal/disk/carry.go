@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package disk
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+const madePrefix = "made." // secrets by order ID
+
+// Carry carries out an order.MakeRequest, order.Install or order.MakeSecret; any other fails with the code
+// "not-carried". A repeated order finds its effect in place and changes nothing.
+func (f *Folder) Carry(ctx context.Context, o order.Order) order.Answer {
+	answer := order.Answer{Order: o.ID(), State: order.Pending}
+	if ctx.Err() != nil {
+		return answer
+	}
+	f.carrying.Lock()
+	defer f.carrying.Unlock()
+	var err error
+	switch o := o.(type) {
+	case order.MakeRequest:
+		answer.Request, err = f.makeRequest(o)
+	case order.Install:
+		err = f.install(o)
+	case order.MakeSecret:
+		answer.Key, err = f.makeSecret(o)
+	default:
+		err = fail("not-carried", "cannot carry out %T: it is not the disk's", o)
+	}
+	answer.State = order.Done
+	if err != nil {
+		answer = order.Answer{Order: o.ID(), State: order.Failed, Failure: failureOf(err)}
+	}
+	return answer
+}
+
+// makeSecret gives 256 random bits, the same for the same order until Forget.
+func (f *Folder) makeSecret(o order.MakeSecret) (cert.Key, error) {
+	name := madePrefix + string(o.ID())
+	blob, err := f.Secrets().Read(name)
+	if err == nil {
+		return cert.NewKey(string(blob)), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return cert.Key{}, err
+	}
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	text := base64.StdEncoding.EncodeToString(random)
+	if err := f.Secrets().Write(name, []byte(text)); err != nil {
+		return cert.Key{}, err
+	}
+	return cert.NewKey(text), nil
+}
+
+// Forget removes the secrets made for these orders. Call it when Juju has them.
+func (f *Folder) Forget(ids ...order.ID) error {
+	for _, id := range ids {
+		if err := f.Secrets().Remove(madePrefix + string(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failure is an error with the code that an answer tells.
+type failure struct{ order.Failure }
+
+func (f failure) Error() string { return f.Message }
+
+func fail(code, format string, args ...any) error {
+	return failure{order.Failure{Code: code, Message: fmt.Sprintf(format, args...)}}
+}
+
+func failureOf(err error) *order.Failure {
+	var known failure
+	if errors.As(err, &known) {
+		return &known.Failure
+	}
+	return &order.Failure{Code: "disk", Message: err.Error()}
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package disk
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/signet-charm/signet/internal/ledger"
+)
+
+// Journal is the durable record of ledger entries: a file of JSON lines, one for each batch of entries appended
+// together, so that a batch is there as a whole or not at all. Each line has a checksum that covers the lines before it,
+// so that a line changed, removed or put in is found. Safe for concurrent use. It notices lines that another process
+// added; who appends must hold the folder's lock.
+type Journal struct {
+	path string
+	do   System
+
+	mu    sync.Mutex
+	fold  ledger.Ledger
+	size  int64  // of the good lines
+	lines int    // how many they are
+	sum   string // the last one's
+	notes []string
+}
+
+// A line is exactly prefix, checksum, middle, JSON of the entries, suffix.
+const (
+	linePrefix = `{"sum":"`
+	lineMiddle = `","entries":`
+	lineSuffix = "}\n"
+	sumLength  = 32 // hexadecimal digits
+)
+
+// openJournal reads the journal. A last line that a crash tore is left out, with a note, and cut off by the next
+// Append; a damaged line before it is an error.
+func openJournal(path string, system System) (*Journal, error) {
+	journal := &Journal{path: path, do: system}
+	if _, err := journal.refresh(); err != nil {
+		return nil, err
+	}
+	return journal, nil
+}
+
+// Append makes entries durable before it returns, all of them or none. It refuses entries that the ledger refuses. After
+// an error of the disk the entries may still have come to be recorded: the journal tells.
+func (j *Journal) Append(entries ...ledger.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	torn, err := j.refresh()
+	if err != nil {
+		return err
+	}
+	if err := j.repair(torn); err != nil {
+		return err
+	}
+	batch := make([]ledger.Entry, len(entries))
+	for i, entry := range entries {
+		entry.Time = entry.Time.UTC().Round(0) // as it will be read back
+		batch[i] = entry
+	}
+	if err := j.admissible(batch); err != nil {
+		return fmt.Errorf("cannot record in %s: %w", j.path, err)
+	}
+	line, sum, err := encodeLine(j.sum, batch)
+	if err != nil {
+		return fmt.Errorf("cannot record in %s: %w", j.path, err)
+	}
+	if err := j.add(line); err != nil {
+		// Whatever part of the line came to the disk must not stay there, unacknowledged. When this fails too, the next
+		// reader finds a torn line or a whole one.
+		_ = j.repair(true)
+		return trouble("write", j.path, err)
+	}
+	j.accept(batch, sum, len(line))
+	return nil
+}
+
+// add writes one line and makes it durable.
+func (j *Journal) add(line []byte) error {
+	if err := j.do(Op{Kind: Append, Path: j.path, Data: line}); err != nil {
+		return err
+	}
+	return j.do(Op{Kind: Sync, Path: j.path})
+}
+
+// repair makes the file end with its good lines: it is made when it is missing, and cut when its end is torn.
+func (j *Journal) repair(torn bool) error {
+	if _, err := os.Lstat(j.path); errors.Is(err, fs.ErrNotExist) {
+		if err := j.do(Op{Kind: Create, Path: j.path, Mode: 0o600}); err != nil {
+			return trouble("write", j.path, err)
+		}
+		return trouble("write", j.path, j.do(Op{Kind: Sync, Path: filepath.Dir(j.path)}))
+	}
+	if !torn {
+		return nil
+	}
+	if err := j.do(Op{Kind: Truncate, Path: j.path, Size: j.size}); err != nil {
+		return trouble("repair", j.path, err)
+	}
+	return trouble("repair", j.path, j.do(Op{Kind: Sync, Path: j.path}))
+}
+
+// admissible tries entries on a ledger that nobody sees: of a batch, all follow or none.
+func (j *Journal) admissible(batch []ledger.Entry) error {
+	seen := map[string]bool{}
+	for _, entry := range batch {
+		if err := j.fold.Check(entry); err != nil {
+			return err
+		}
+		if entry.Serial != "" && seen[entry.Serial] {
+			return fmt.Errorf("serial %s is in one batch twice", entry.Serial)
+		}
+		seen[entry.Serial] = true
+	}
+	return nil
+}
+
+func (j *Journal) accept(batch []ledger.Entry, sum string, length int) {
+	for _, entry := range batch {
+		_ = j.fold.Add(entry) // was checked before
+	}
+	j.sum = sum
+	j.size += int64(length)
+	j.lines++
+}
+
+// refresh reads the lines that were added since the last time, by another process or before this one. It tells
+// whether something follows the good lines.
+func (j *Journal) refresh() (torn bool, err error) {
+	info, err := os.Lstat(j.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		info, err = nil, nil
+	}
+	if err != nil {
+		return false, trouble("read", j.path, err)
+	}
+	var size int64
+	if info != nil {
+		if !info.Mode().IsRegular() {
+			return false, trouble("read", j.path, fs.ErrExist)
+		}
+		size = info.Size()
+	}
+	if size == j.size {
+		return false, nil
+	}
+	if size < j.size { // another file took its place
+		j.fold, j.size, j.lines, j.sum = ledger.Ledger{}, 0, 0, ""
+	}
+	tail, err := j.readTail()
+	if err != nil {
+		return false, trouble("read", j.path, err)
+	}
+	return j.replay(tail)
+}
+
+func (j *Journal) readTail() ([]byte, error) {
+	file, err := os.Open(j.path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	if _, err := file.Seek(j.size, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(file)
+}
+
+// replay takes in lines. Only the last one can be torn, because each line is durable before the next is begun.
+func (j *Journal) replay(tail []byte) (torn bool, err error) {
+	for len(tail) > 0 {
+		line, rest, whole := bytes.Cut(tail, []byte("\n"))
+		batch, sum, err := decodeLine(j.sum, line)
+		if !whole {
+			err = errors.New("it does not end")
+		}
+		if err != nil && len(rest) == 0 {
+			note := fmt.Sprintf("%s: line %d was torn by a crash: %v; it is left out", j.path, j.lines+1, err)
+			if len(j.notes) == 0 || j.notes[len(j.notes)-1] != note {
+				j.notes = append(j.notes, note)
+			}
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("cannot read %s: line %d is damaged: %w: restore the file from a backup",
+				j.path, j.lines+1, err)
+		}
+		if err := j.admissible(batch); err != nil {
+			return false, fmt.Errorf("cannot read %s: line %d contradicts those before it: %w: restore the file from a backup",
+				j.path, j.lines+1, err)
+		}
+		j.accept(batch, sum, len(line)+1)
+		tail = rest
+	}
+	return false, nil
+}
+
+// Notes tells what was left out when the journal was read.
+func (j *Journal) Notes() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return append([]string(nil), j.notes...)
+}
+
+// Order gives the entries of one order, in the order in which they were appended.
+func (j *Journal) Order(id string) (entries []ledger.Entry, err error) {
+	err = j.View(func(l *ledger.Ledger) { entries = l.Order(id) })
+	return entries, err
+}
+
+// Serial tells what is known of a serial number (hex).
+func (j *Journal) Serial(serial string) (certificate ledger.Certificate, known bool, err error) {
+	err = j.View(func(l *ledger.Ledger) { certificate, known = l.Serial(serial) })
+	return certificate, known, err
+}
+
+// View shows the ledger as it is now; it must not be kept, or changed, after look returns.
+func (j *Journal) View(look func(*ledger.Ledger)) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, err := j.refresh(); err != nil {
+		return err
+	}
+	look(&j.fold)
+	return nil
+}
+
+func encodeLine(before string, batch []ledger.Entry) (line []byte, sum string, err error) {
+	content, err := json.Marshal(batch)
+	if err != nil {
+		return nil, "", err
+	}
+	sum = checksum(before, content)
+	line = append(line, linePrefix+sum+lineMiddle...)
+	line = append(line, content...)
+	return append(line, lineSuffix...), sum, nil
+}
+
+// decodeLine reads a line without its newline.
+func decodeLine(before string, line []byte) (batch []ledger.Entry, sum string, err error) {
+	line, found := bytes.CutPrefix(line, []byte(linePrefix))
+	if !found || len(line) < sumLength {
+		return nil, "", errors.New("it has no checksum")
+	}
+	sum, line = string(line[:sumLength]), line[sumLength:]
+	line, found = bytes.CutPrefix(line, []byte(lineMiddle))
+	content, closed := bytes.CutSuffix(line, []byte(lineSuffix[:1]))
+	if !found || !closed {
+		return nil, "", errors.New("it has no entries")
+	}
+	if checksum(before, content) != sum {
+		return nil, "", errors.New("its checksum is wrong")
+	}
+	if err := json.Unmarshal(content, &batch); err != nil {
+		return nil, "", errors.New("its entries cannot be decoded")
+	}
+	for i := range batch {
+		batch[i].Time = batch[i].Time.UTC()
+		if !batch[i].NotAfter.IsZero() {
+			batch[i].NotAfter = batch[i].NotAfter.UTC()
+		}
+	}
+	return batch, sum, nil
+}
+
+func checksum(before string, content []byte) string {
+	hash := sha256.New()
+	_, _ = io.WriteString(hash, before+"\n")
+	_, _ = hash.Write(content)
+	return hex.EncodeToString(hash.Sum(nil))[:sumLength]
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package disk
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"net/netip"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+var (
+	oidUniqueIdentifier = asn1.ObjectIdentifier{2, 5, 4, 45} // x500UniqueIdentifier
+	oidExtKeyUsage      = asn1.ObjectIdentifier{2, 5, 29, 37}
+	oidServerAuth       = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 1}
+	oidClientAuth       = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 2}
+)
+
+// makeRequest writes a signing request under the key of this name, which is made when there is none of the type asked
+// for and never leaves the folder but into bundles. The text follows from key and order alone, so that a repeated order
+// gives it again whatever was written in between.
+func (f *Folder) makeRequest(o order.MakeRequest) (string, error) {
+	if err := checkName(o.Name); err != nil {
+		return "", fail("bad-order", "cannot make a request: %v", err)
+	}
+	key, err := f.requestKey(o.Name, o.KeyType)
+	if err != nil {
+		return "", err
+	}
+	text, err := requestText(o, key)
+	if err != nil {
+		return "", fail("bad-order", "cannot make request %s: %v", o.Name, err)
+	}
+	standing, err := readFile(f.path(requestsName, o.Name+".csr"))
+	if err == nil && string(standing) == text {
+		return text, nil
+	}
+	return text, f.write([]byte(text), requestsName, o.Name+".csr")
+}
+
+// requestKey gives the key of a request name.
+func (f *Folder) requestKey(name string, keyType cert.KeyType) (crypto.Signer, error) {
+	_, private, err := f.readKey(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errDamagedKey) {
+		return nil, err
+	}
+	if err == nil {
+		if have, err := cert.KeyTypeOf(private.Public()); err == nil && have == keyType {
+			return private, nil
+		}
+	}
+	made, err := keyType.Generate(rand.Reader)
+	if err != nil {
+		return nil, fail("bad-order", "cannot make request %s: %v", name, err)
+	}
+	encoded, err := cert.EncodeKey(made)
+	if err != nil {
+		return nil, err
+	}
+	return made, f.write([]byte(encoded.Reveal()), keysName, name+".key")
+}
+
+var errDamagedKey = errors.New("the key is damaged")
+
+// readKey gives the key of a request name; the error is fs.ErrNotExist or errDamagedKey when there is none to use.
+func (f *Folder) readKey(name string) (cert.Key, crypto.Signer, error) {
+	path := f.path(keysName, name+".key")
+	blob, err := readFile(path)
+	if err != nil {
+		return cert.Key{}, nil, trouble("read", path, err)
+	}
+	private, err := cert.ParseKey(cert.NewKey(string(blob)))
+	if err != nil {
+		return cert.Key{}, nil, errDamagedKey
+	}
+	return cert.NewKey(string(blob)), private, nil
+}
+
+// requestText is the PEM of the request. The order's ID stands in the subject as x500UniqueIdentifier, as the charm
+// libraries write one, so that a renewal has another text than its predecessor: providers take equal texts for the same
+// request. The signature is deterministic (RFC 6979; PKCS #1 v1.5 is so by itself).
+func requestText(o order.MakeRequest, key crypto.Signer) (string, error) {
+	template := &x509.CertificateRequest{
+		Subject: pkix.Name{
+			CommonName: o.CommonName, Organization: o.Organizations,
+			ExtraNames: []pkix.AttributeTypeAndValue{{
+				Type:  oidUniqueIdentifier,
+				Value: asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(o.ID())},
+			}},
+		},
+		DNSNames: o.Names.DNS,
+	}
+	for _, text := range o.Names.IPs {
+		ip, err := netip.ParseAddr(text)
+		if err != nil || ip.Zone() != "" {
+			return "", &cert.NameError{Name: text, Reason: "not an IP address"}
+		}
+		template.IPAddresses = append(template.IPAddresses, ip.Unmap().AsSlice())
+	}
+	if usage := usageOf(o.Kind); usage != nil {
+		value, err := asn1.Marshal([]asn1.ObjectIdentifier{usage})
+		if err != nil {
+			return "", err
+		}
+		template.ExtraExtensions = []pkix.Extension{{Id: oidExtKeyUsage, Value: value}}
+	}
+	der, err := x509.CreateCertificateRequest(nil, template, key)
+	if err != nil {
+		return "", err
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), nil
+}
+
+func usageOf(kind cert.Kind) asn1.ObjectIdentifier {
+	switch kind {
+	case cert.Server, cert.Application:
+		return oidServerAuth
+	case cert.Client:
+		return oidClientAuth
+	}
+	return nil
+}

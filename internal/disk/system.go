@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Kind is what an Op does.
+type Kind string
+
+// The kinds of operations: all that this package does to a disk.
+const (
+	Mkdir    Kind = "mkdir"    // make the folder Path, which must not exist, with Mode
+	Create   Kind = "create"   // make the file Path, which must not exist, with Data and Mode
+	Append   Kind = "append"   // add Data to the end of the file Path
+	Truncate Kind = "truncate" // cut the file Path to Size bytes
+	Symlink  Kind = "symlink"  // make the link Path, which must not exist, that says To
+	Rename   Kind = "rename"   // move Path to To, replacing what is there
+	Remove   Kind = "remove"   // remove the file, link or empty folder Path
+	Sync     Kind = "sync"     // make the content of the file, or the entries of the folder, Path durable
+)
+
+// Op is one operation on a disk. No other than Sync makes anything durable: after a crash, what was done since the last
+// Sync of a file or folder may be there, or not, or in part.
+type Op struct {
+	Kind Kind
+	Path string
+	To   string
+	Data []byte
+	Mode fs.FileMode
+	Size int64
+}
+
+// System carries out operations. It is the one place through which this package writes, so that tests can fail each
+// operation, done or not done, and lose what was not synced.
+type System func(Op) error
+
+// Perform is the System of the operating system. Modes are as given, whatever the umask. It never follows a symbolic
+// link at the end of Path.
+func Perform(op Op) error {
+	switch op.Kind {
+	case Mkdir:
+		if err := os.Mkdir(op.Path, 0o700); err != nil {
+			return err
+		}
+		return os.Chmod(op.Path, op.Mode)
+	case Create:
+		return write(op.Path, os.O_CREATE|os.O_EXCL, op.Mode, op.Data)
+	case Append:
+		return write(op.Path, os.O_APPEND, 0, op.Data)
+	case Truncate:
+		return os.Truncate(op.Path, op.Size)
+	case Symlink:
+		return os.Symlink(op.To, op.Path)
+	case Rename:
+		return os.Rename(op.Path, op.To)
+	case Remove:
+		return os.Remove(op.Path)
+	case Sync:
+		return syncPath(op.Path)
+	}
+	return fmt.Errorf("%q is not an operation", op.Kind)
+}
+
+func write(path string, flags int, mode fs.FileMode, data []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW|flags, mode)
+	if err != nil {
+		return err
+	}
+	if flags&os.O_CREATE != 0 {
+		err = file.Chmod(mode)
+	}
+	if err == nil {
+		_, err = file.Write(data)
+	}
+	return errors.Join(err, file.Close())
+}
+
+func syncPath(path string) error {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
+// readFile reads a file that is no symbolic link.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+	}
+	return os.ReadFile(path)
+}
+
+// problem is an error of the disk: what could not be done, where, why, and what to do next.
+type problem struct {
+	what string // "write /var/lib/…"
+	err  error
+}
+
+func trouble(verb, path string, err error) error {
+	var known *problem
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	return &problem{what: verb + " " + path, err: err}
+}
+
+func (p *problem) Error() string {
+	return fmt.Sprintf("cannot %s: %s: %s", p.what, cause(p.err), nextStep(p.err))
+}
+
+func (p *problem) Unwrap() error { return p.err }
+
+// cause is an error's text without the path, which the problem names already.
+func cause(err error) string {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return path.Err.Error()
+	case errors.As(err, &link):
+		return link.Err.Error()
+	}
+	return strings.TrimSpace(err.Error())
+}
+
+func nextStep(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "free space there"
+	case errors.Is(err, syscall.EROFS):
+		return "mount it writable"
+	case errors.Is(err, fs.ErrPermission):
+		return "let the charm's user in"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "raise the limit of open files"
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ELOOP):
+		return "move away what is there"
+	}
+	return "look at the disk"
+}
+
+// makeFolder makes a folder and those above it that are missing, each durable in the one above.
+func (do System) makeFolder(path string, mode fs.FileMode) error {
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		return nil
+	}
+	if err == nil {
+		return trouble("make folder", path, syscall.ENOTDIR)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return trouble("make folder", path, err)
+	}
+	parent := filepath.Dir(path)
+	if err := do.makeFolder(parent, mode); err != nil {
+		return err
+	}
+	if err := do(Op{Kind: Mkdir, Path: path, Mode: mode}); err != nil && !errors.Is(err, fs.ErrExist) {
+		return trouble("make folder", path, err)
+	}
+	return trouble("make folder", path, do(Op{Kind: Sync, Path: parent}))
+}
+
+// replace writes a file so that after a crash there is the old content or the new one.
+func (do System) replace(path, temporary string, data []byte, mode fs.FileMode) error {
+	for _, op := range []Op{
+		{Kind: Create, Path: temporary, Data: data, Mode: mode},
+		{Kind: Sync, Path: temporary},
+		{Kind: Rename, Path: temporary, To: path},
+		{Kind: Sync, Path: filepath.Dir(path)},
+	} {
+		if err := do(op); err != nil {
+			_ = do(Op{Kind: Remove, Path: temporary}) // a full disk needs the room; what stays is swept later
+			return trouble("write", path, err)
+		}
+	}
+	return nil
+}
+
+// remove removes a file or link durably. That there is none is no error.
+func (do System) remove(path string) error {
+	if err := do(Op{Kind: Remove, Path: path}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return trouble("remove", path, err)
+	}
+	err := do(Op{Kind: Sync, Path: filepath.Dir(path)})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return trouble("remove", path, err)
+}
