@@ -8,8 +8,8 @@ SHELL := /bin/bash
 .SECONDARY:
 
 # A release is a tag; between releases it is the file VERSION and the commit, without git the file alone.
-VERSION := $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || \
-	echo "$$(cat VERSION)$$(git describe --always --exclude '*' --dirty 2>/dev/null | sed 's/^/+/')")
+VERSION := $(shell git describe --tags --abbrev=12 --match 'v[0-9]*' --dirty 2>/dev/null || \
+	echo "$$(cat VERSION)$$(git describe --always --abbrev=12 --exclude '*' --dirty 2>/dev/null | sed 's/^/+/')")
 ARCHES := amd64 arm64
 
 # -buildvcs=false and -trimpath keep the machine and the checkout's state out of the binary: same sources, same bytes.
