@@ -34,14 +34,7 @@ const (
 
 // csr reads one databag of the remote side; the unit is empty for the application's.
 func (r *reader) csr(unit string, bag juju.Bag) {
-	raw, err := document(bag[keyRequests])
-	if err == nil && kindOf(raw) == aNull {
-		return
-	}
-	var items []json.RawMessage
-	if err == nil {
-		items, err = list(raw)
-	}
+	items, err := documentList(bag[keyRequests], maxValue)
 	if err != nil {
 		r.deny(unit, refuse(keyRequests, err), "")
 		return
@@ -158,12 +151,11 @@ func echo(text string) string {
 
 // answer is one entry of a provider's list of certificates (protocol B.3).
 type answer struct {
-	request     string
-	leaf        *x509.Certificate
-	ca          *x509.Certificate
-	chain       []*x509.Certificate // as it stands there
-	revoked     bool
-	certificate string // as it stands there
+	request string
+	leaf    *x509.Certificate
+	ca      *x509.Certificate
+	chain   []*x509.Certificate // in the order in which it stands there
+	revoked bool
 }
 
 // parseAnswer reads one entry. All PEM in it must be readable: one bad text would make a v4 requirer fail.
@@ -173,12 +165,15 @@ func parseAnswer(members map[string]json.RawMessage) (answer, error) {
 	if a.request, err = str(members[memberRequest]); err != nil {
 		return answer{}, malformed("%s: %s", memberRequest, err)
 	}
-	if a.certificate, err = str(members[memberCertificate]); err != nil {
+	text, err := str(members[memberCertificate])
+	if err != nil {
 		return answer{}, malformed("%s: %s", memberCertificate, err)
 	}
-	if a.leaf, err = cert.ParseCertificate(a.certificate); err != nil {
+	certificates, err := cert.ParseCertificates(text)
+	if err != nil {
 		return answer{}, malformed("%s: %s", memberCertificate, err)
 	}
+	a.leaf, a.chain = certificates[0], certificates[1:]
 	ca, err := str(members[memberCA])
 	if err != nil {
 		return answer{}, malformed("%s: %s", memberCA, err)
@@ -187,7 +182,7 @@ func parseAnswer(members map[string]json.RawMessage) (answer, error) {
 	if err != nil {
 		return answer{}, malformed("%s: %s", memberCA, err)
 	}
-	a.ca = bundle[0] // v4 parses the first block only
+	a.ca = bundle[0] // the first block is what v4 parses
 	texts, err := strs(members[memberChain])
 	if err != nil {
 		return answer{}, malformed("%s: %s", memberChain, err)

@@ -17,7 +17,8 @@ import (
 // The limits of what is read from another application's databags. They are far above what real charms write and far
 // below what would cost this unit time or memory that others need.
 const (
-	maxValue    = 1 << 20 // bytes of one databag value
+	maxValue    = 1 << 20 // bytes of one value in a requirer's databag
+	maxAnswers  = 1 << 26 // bytes of a provider's list, which grows with the units of the requirer's application
 	maxDepth    = 16      // nesting of lists and objects in one value
 	maxRequests = 1000    // requests in one databag, of all kinds of a dialect together
 	maxNames    = 1000    // subject alternative names of one certificate
@@ -60,9 +61,9 @@ type member struct {
 
 // document checks a databag value as a whole: its size and nesting before anything is built from it, and its grammar
 // (RFC 8259). What the value holds is taken apart one level at a time, so that a bad item harms no other.
-func document(text string) (json.RawMessage, error) {
-	if len(text) > maxValue {
-		return nil, &misfit{TooLarge, fmt.Sprintf("the value has %d bytes, more than %d", len(text), maxValue)}
+func document(text string, limit int) (json.RawMessage, error) {
+	if len(text) > limit {
+		return nil, &misfit{TooLarge, fmt.Sprintf("the value has %d bytes, more than %d", len(text), limit)}
 	}
 	if depth(text) > maxDepth {
 		return nil, &misfit{TooLarge, fmt.Sprintf("the value is nested more than %d levels deep", maxDepth)}
@@ -73,6 +74,15 @@ func document(text string) (json.RawMessage, error) {
 	}
 	var ignored any
 	return nil, malformed("the value is not JSON: %s", quoteNothing(json.Unmarshal(raw, &ignored)))
+}
+
+// documentList is document for a value that must be a list; null is an empty one.
+func documentList(text string, limit int) ([]json.RawMessage, error) {
+	raw, err := document(text, limit)
+	if err != nil || kindOf(raw) == aNull {
+		return nil, err
+	}
+	return list(raw)
 }
 
 // depth is how deep lists and objects nest in a text that may be JSON.

@@ -156,7 +156,7 @@ func legacyRequests(bag juju.Bag) ([]legacyRequest, []refusal) {
 			if bag[keySANs] == "" {
 				return nil, nil
 			}
-			return document(bag[keySANs])
+			return document(bag[keySANs], maxValue)
 		}})
 	}
 	excess, firstExcess := 0, ""
@@ -204,7 +204,7 @@ func tooManyNames() string {
 
 // requestMembers takes the value of a request key apart, sorted by common name.
 func requestMembers(value string) (members []member, doubled []string, err error) {
-	raw, err := document(value)
+	raw, err := document(value, maxValue)
 	if err != nil || kindOf(raw) == aNull {
 		return nil, nil, err
 	}

@@ -41,17 +41,7 @@ func (r *offerReader) items(key string) []json.RawMessage {
 	if r.rel.RemoteApplication[key] == "" {
 		return nil
 	}
-	// A list of certificates grows with the units of this application, so that the limit on one value is not applied;
-	// Juju's own limits are.
-	raw := json.RawMessage(r.rel.RemoteApplication[key])
-	if !json.Valid(raw) || depth(string(raw)) > maxDepth {
-		r.deny("", refusal{key, Malformed, "the value is not JSON, or nested too deep"}, "")
-		return nil
-	}
-	if kindOf(raw) == aNull {
-		return nil
-	}
-	items, err := list(raw)
+	items, err := documentList(r.rel.RemoteApplication[key], maxAnswers)
 	if err != nil {
 		r.deny("", refuse(key, err), "")
 		return nil
@@ -219,6 +209,9 @@ func (r *offerReader) readLegacy(name string) {
 		}
 	}
 	for i, want := range r.wants {
+		if want.CommonName == "" && want.Kind != cert.Application {
+			continue
+		}
 		var refused []Denial
 		for u := range units {
 			offer, found, why := units[u].offer(name, want, r.topLevel(want), units)
@@ -263,10 +256,10 @@ func newProviderUnit(unit string, bag juju.Bag) providerUnit {
 func (p providerUnit) offer(name string, want Want, topLevel bool, all []providerUnit) (Offer, bool, *refusal) {
 	var why *refusal
 	for _, candidate := range p.candidates(name, want, topLevel) {
-		leaf, err := candidate.check(want)
+		leaf, rest, err := candidate.check(want)
 		if err == nil {
 			trust, pool := p.authorities(all)
-			issuers := cert.Issuers(leaf, pool)
+			issuers := cert.Issuers(leaf, append(rest, pool...))
 			if len(issuers) > 0 {
 				return Offer{
 					Dialect: Legacy, Trust: texts(trust), Issued: cert.Issued{
@@ -329,17 +322,18 @@ func (p providerUnit) candidates(name string, want Want, topLevel bool) []candid
 	return found
 }
 
-// check gives the certificate when it can be used.
-func (c candidate) check(want Want) (*x509.Certificate, error) {
-	leaf, err := cert.ParseCertificate(c.Cert)
+// check gives the certificate when it can be used, and what follows it in the same text.
+func (c candidate) check(want Want) (leaf *x509.Certificate, rest []*x509.Certificate, err error) {
+	certificates, err := cert.ParseCertificates(c.Cert)
 	if err != nil {
-		return nil, err
+		return nil, nil, malformed("%s", err)
 	}
+	leaf = certificates[0]
 	if c.optional && !speaksFor(leaf, want.CommonName) {
-		return nil, malformed("it answers another request")
+		return nil, nil, malformed("it answers another request")
 	}
 	if !cert.KeyMatches(cert.NewKey(plainKey(c.Key)), leaf) {
-		return nil, malformed("the private key is not the certificate's")
+		return nil, nil, malformed("the private key is not the certificate's")
 	}
-	return leaf, checkCA(leaf, want.Kind)
+	return leaf, certificates[1:], checkCA(leaf, want.Kind)
 }

@@ -57,8 +57,10 @@ func newRequestBook(pub Publication) *requestBook {
 	book := &requestBook{
 		wanted: map[string]bool{}, grants: map[string]cert.Issued{}, denials: map[string]Denial{}, answered: map[string]bool{},
 	}
+	asked := map[string]bool{}
 	for _, ask := range pub.Reading.Asks {
 		if ask.Dialect == CSR {
+			asked[ask.Request] = true
 			book.want(ask.Request)
 		}
 	}
@@ -67,6 +69,9 @@ func newRequestBook(pub Publication) *requestBook {
 	}
 	for _, denials := range [][]Denial{pub.Denials, pub.Reading.Denials} {
 		for _, denial := range denials {
+			if denial.Ask == "" && asked[denial.Request] {
+				continue // one unit's bad item must not take the answer of another that asks the same properly
+			}
 			if _, known := book.denials[denial.Request]; !known && book.wanted[denial.Request] {
 				book.denials[denial.Request] = denial
 			}

@@ -49,7 +49,7 @@ func PublishTransfer(rel juju.Relation, certificates []string) juju.OwnBags {
 	if bags.Unit == nil {
 		bags.Unit = juju.Bag{}
 	}
-	if len(sorted) == 0 || rel.RemoteApplication[keyVersion] == transferV1 {
+	if len(sorted) == 0 || strings.Trim(rel.RemoteApplication[keyVersion], `" `) == transferV1 {
 		for _, key := range []string{keyCA, memberCertificate, keyChain, keyVersion} {
 			delete(bags.Unit, key)
 		}
@@ -106,7 +106,7 @@ func (r *transferReader) application() bool {
 	if value == "" {
 		return false
 	}
-	items, err := documentList(value)
+	items, err := documentList(value, maxValue)
 	if err != nil {
 		r.deny("", keyCertificates, err)
 		return false
@@ -140,7 +140,7 @@ func (r *transferReader) unit(unit string, bag juju.Bag) {
 		}
 		return
 	}
-	items, err := documentList(bag[keyChain])
+	items, err := documentList(bag[keyChain], maxValue)
 	if err != nil {
 		r.deny(unit, keyChain, err)
 		return
@@ -181,27 +181,16 @@ func isAuthority(c *x509.Certificate) bool {
 	return c.IsCA || string(c.RawSubject) == string(c.RawIssuer)
 }
 
-func documentList(value string) ([]json.RawMessage, error) {
-	raw, err := document(value)
-	if err != nil {
-		return nil, err
-	}
-	if kindOf(raw) == aNull {
-		return nil, nil
-	}
-	return list(raw)
-}
-
 // plainOrJSON gives a text that may be written as it is or as a JSON string.
 func plainOrJSON(value string) (string, error) {
 	if !strings.HasPrefix(strings.TrimSpace(value), `"`) {
 		if len(value) > maxValue {
-			_, err := document(value)
+			_, err := document(value, maxValue)
 			return "", err
 		}
 		return value, nil
 	}
-	raw, err := document(value)
+	raw, err := document(value, maxValue)
 	if err != nil {
 		return "", err
 	}
