@@ -107,13 +107,14 @@ func (s *Session) listSecrets(ctx context.Context, created map[string]string) er
 
 // writeBags sets the databags of one relation; the application's first, which may be refused.
 func (s *Session) writeBags(ctx context.Context, change juju.RelationChange) error {
+	id := strconv.Itoa(change.ID)
 	if len(change.App) > 0 {
-		if _, err := s.run(ctx, settings(change.App), "relation-set", "-r", change.Key, "--app", "--file", "-"); err != nil {
+		if _, err := s.run(ctx, settings(change.App), "relation-set", "-r", id, "--app", "--file", "-"); err != nil {
 			return fmt.Errorf("cannot write the application databag of relation %s: %w", change.Key, leadership(err))
 		}
 	}
 	if len(change.Unit) > 0 {
-		if _, err := s.run(ctx, settings(change.Unit), "relation-set", "-r", change.Key, "--file", "-"); err != nil {
+		if _, err := s.run(ctx, settings(change.Unit), "relation-set", "-r", id, "--file", "-"); err != nil {
 			return fmt.Errorf("cannot write the databag of relation %s: %w", change.Key, err)
 		}
 	}

@@ -90,12 +90,10 @@ func (s *Session) ownedSecrets(ctx context.Context) (map[string]juju.Secret, err
 	return owned, nil
 }
 
-// uri gives the form that secret-add prints; listings give the bare ID.
+// uri gives the one form in which this program names an own secret, "secret:<id>": listings give the bare ID, and
+// secret-add prints "secret:<id>" or "secret://<model>/<id>", as the version likes.
 func uri(id string) string {
-	if strings.HasPrefix(id, "secret:") {
-		return id
-	}
-	return "secret:" + id
+	return "secret:" + id[strings.LastIndexAny(id, ":/")+1:]
 }
 
 // listedSecrets gives the URIs, by label, that the peer relation's application bag holds.
@@ -173,6 +171,9 @@ func (s *Session) writeSecrets(ctx context.Context, secrets []juju.Secret) (map[
 		return nil, errors.New("cannot write secrets: this Juju has none, it must be 3.0 or later")
 	}
 	for _, secret := range secrets {
+		if secret.Owner == "" {
+			secret.Owner = juju.OwnedByApplication // Juju's default
+		}
 		if secret.URI == "" {
 			secret.URI = owned[secret.Label].URI
 		}
@@ -196,7 +197,7 @@ func (s *Session) writeSecret(ctx context.Context, secret juju.Secret) (string, 
 	if secret.URI == "" {
 		out, err := s.run(ctx, nil, "secret-add", "--label", secret.Label, "--owner", string(secret.Owner), "--file", path)
 		if err == nil {
-			return strings.TrimSpace(string(out)), nil
+			return uri(strings.TrimSpace(string(out))), nil
 		}
 		if !refused(err, "already exists") {
 			return "", leadership(err)
