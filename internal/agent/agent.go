@@ -32,6 +32,15 @@ type Carrier interface {
 	Carry(context.Context, order.Order) order.Answer
 }
 
+// Authority carries order.CreateAuthority and order.Sign.
+type Authority interface {
+	Carrier
+	// Authorities tells which CAs this unit can sign for, as juju.Snapshot.Local.
+	Authorities() (map[string]string, error)
+	// Prune drops the private keys that were kept, since before a time, only to answer a repeated order.
+	Prune(before time.Time) error
+}
+
 // Folder is the unit's own state folder. What it records and carries out is durable when the call returns.
 type Folder interface {
 	Carrier // order.MakeSecret, order.MakeRequest, order.Install
@@ -46,7 +55,7 @@ type Folder interface {
 // Unit is all that one turn of a unit needs.
 type Unit struct {
 	Session   Session
-	Authority Carrier // order.CreateAuthority, order.Sign
+	Authority Authority
 	Folder    Folder
 	Now       func() time.Time
 	Log       *slog.Logger

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
@@ -16,6 +17,10 @@ import (
 // maxRounds bounds how often one turn decides anew. A turn needs three: the CA, its certificates, the commit; more
 // means that the decision does not come to rest, which the next turn may mend.
 const maxRounds = 8
+
+// outboxLife is how long an answer's private key is kept to answer the same order again. A hook's changes come into
+// force only after its turn, so they may yet be lost.
+const outboxLife = time.Hour
 
 // Turn takes one turn: it reads a snapshot, decides, carries out the orders, decides again with their answers until
 // there are no new ones, and commits the changes. When leadership moved meanwhile it looks once more and does what is
@@ -60,7 +65,7 @@ func (u *Unit) turn(ctx context.Context) (Outcome, error) {
 	if err := u.Session.Commit(ctx, sealed); err != nil {
 		return Outcome{}, fmt.Errorf("cannot commit the turn's changes: %w", err)
 	}
-	return outcome, nil
+	return outcome, u.Authority.Prune(u.Now().Add(-outboxLife))
 }
 
 // look reads what Juju shows and what lies on disk.
@@ -69,11 +74,14 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 	if err != nil {
 		return juju.Snapshot{}, fmt.Errorf("cannot read the model: %w", err)
 	}
-	local, err := u.Folder.Survey()
-	if err != nil {
-		return juju.Snapshot{}, err
+	snap.Local = map[string]string{}
+	for _, survey := range []func() (map[string]string, error){u.Folder.Survey, u.Authority.Authorities} {
+		found, err := survey()
+		if err != nil {
+			return juju.Snapshot{}, err
+		}
+		maps.Copy(snap.Local, found)
 	}
-	snap.Local = maps.Clone(local)
 	return snap, nil
 }
 

@@ -5,6 +5,7 @@ package provider
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/signet-charm/signet/internal/cert"
@@ -90,7 +91,7 @@ func (s *step) canSign() bool {
 	switch {
 	case !s.snap.Leader:
 		return false
-	case !s.signer.Key.IsZero() || s.snap.Local[fmt.Sprintf("authority.%d", s.signer.Generation)] != "":
+	case !s.signer.Key.IsZero() || s.holdsKey():
 		return true
 	case s.snap.CanSecrets:
 		s.report(juju.Waiting, "cannot read the CA's key from secret %s", authorityLabel(s.signer.Generation))
@@ -98,6 +99,13 @@ func (s *step) canSign() bool {
 		s.report(juju.Blocked, "the CA's key lies on another unit, and this model has no secrets to share it: keep one unit, or upgrade to Juju 3")
 	}
 	return false
+}
+
+// holdsKey reports whether the CA's key lies on this unit's own disk.
+func (s *step) holdsKey() bool {
+	hash, err := cert.KeyHash(s.issuer.PublicKey)
+	held := strings.Fields(s.snap.Local[fmt.Sprintf("authority.%d", s.signer.Generation)])
+	return err == nil && slices.Contains(held, hash)
 }
 
 // hasIssuedBefore looks for certificates of a CA that is no longer on record.

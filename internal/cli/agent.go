@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"github.com/signet-charm/signet/internal/agent"
+	"github.com/signet-charm/signet/internal/controller"
+	"github.com/signet-charm/signet/internal/disk"
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+func (p *program) agentCommand() *cobra.Command {
+	var unit, charmDir, agentConf, stateDir string
+	command := &cobra.Command{
+		Use:   "agent",
+		Short: "Watch the model and keep one unit's certificates right (systemd runs this)",
+		Long: "agent logs in to the controller as the unit and takes a turn whenever something changes, a renewal is due or\n" +
+			"a hook asks for one. It runs until it is told to stop.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at := p.placeOf(unit, charmDir)
+			if agentConf != "" {
+				at.agentConf = agentConf
+			}
+			if stateDir != "" {
+				at.stateDir = stateDir
+			}
+			return p.serve(cmd.Context(), at)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&unit, "unit", "", "the unit's name, such as signet/0")
+	flags.StringVar(&charmDir, "charm-dir", "", "where the unit's charm lies, such as /var/lib/juju/agents/unit-signet-0/charm")
+	flags.StringVar(&agentConf, "agent-conf", "", "the unit agent's agent.conf (default: beside the charm folder)")
+	flags.StringVar(&stateDir, "state-dir", "", "the unit's own state folder (default: /var/lib/signet/<unit>)")
+	for _, name := range []string{"unit", "charm-dir"} {
+		if err := command.MarkFlagRequired(name); err != nil {
+			panic(err) // the flag is defined above
+		}
+	}
+	return command
+}
+
+// serve runs the agent until the context ends.
+func (p *program) serve(ctx context.Context, at place) error {
+	found, err := endpoints(at.charmDir)
+	if err != nil {
+		return err
+	}
+	folder, err := disk.Open(at.stateDir)
+	if err != nil {
+		return err
+	}
+	listener, err := agent.Listen(filepath.Clean(at.socket()))
+	if err != nil {
+		return err
+	}
+	conn := controller.Start(controller.Config{
+		AgentConf: at.agentConf, Unit: at.unit, Endpoints: found, Log: p.logger(),
+	})
+	defer conn.Close()
+	p.notify(daemon.SdNotifyReady)
+	service := agent.Service{
+		Unit:    p.unit(conn, folder),
+		Changes: conn.Watch(),
+		Hooks:   listener,
+		Notify:  func(status juju.Status) { p.notify(fmt.Sprintf("STATUS=%s: %s", status.Level, status.Message)) },
+	}
+	p.logger().Info("the agent runs", "unit", at.unit, "version", buildVersion())
+	err = service.Serve(ctx)
+	p.notify(daemon.SdNotifyStopping)
+	return err
+}
+
+// notify tells systemd how the agent is (sd_notify(3)); where there is none this does nothing.
+func (p *program) notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		p.logger().Warn("cannot tell systemd how the agent is", "error", err)
+	}
+}

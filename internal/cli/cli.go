@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+// Package cli is signet's face: it tells from the program's name, environment and arguments what it was started for,
+// wires the other packages together and owns every word a person reads. It is the only package that reads the
+// environment and ends the process. Where to look next: hook.go for what Juju starts, agent.go for the daemon, demo.go
+// for a story that shows everything at work.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build: -ldflags "-X github.com/signet-charm/signet/internal/cli.version=…".
+var version = ""
+
+// program is one start of signet with all that the process gives it.
+type program struct {
+	args   []string // args[0] is the name it was started by
+	lookup func(string) string
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// Main runs signet for the process it is in, and ends it: 0 when all went well, 1 when not, 2 for wrong usage.
+func Main() {
+	os.Exit(Run())
+}
+
+// Run is Main without its end, for test programs that have more to do.
+func Run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p := &program{args: os.Args, lookup: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	return p.run(ctx)
+}
+
+// errUsage marks errors in how a command was called.
+var errUsage = errors.New("usage")
+
+func (p *program) run(ctx context.Context) int {
+	var err error
+	if p.startedByJuju() {
+		err = p.hook(ctx)
+	} else {
+		root := p.root()
+		root.SetArgs(p.args[1:])
+		err = root.ExecuteContext(ctx)
+	}
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(p.stderr, "signet: %v\nrun: signet --help\n", err)
+		return 2
+	default:
+		fmt.Fprintf(p.stderr, "signet: %v\n", err)
+		return 1
+	}
+}
+
+// startedByJuju tells a hook by the name that Juju calls: dispatch at the charm's root, or hooks/<name> before it.
+func (p *program) startedByJuju() bool {
+	if len(p.args) != 1 || p.lookup("JUJU_CONTEXT_ID") == "" {
+		return false
+	}
+	return filepath.Base(p.args[0]) == "dispatch" || filepath.Base(filepath.Dir(p.args[0])) == "hooks"
+}
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "signet",
+		Short:         "The certificate authority and certificate agent of a Juju model",
+		Long:          "signet is both ends of Juju's tls-certificates interface: it signs what charms ask for, and lays on disk\nwhat a provider signed. Juju starts it as a charm; the commands here are for people.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+	}
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	root.SetIn(p.stdin)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
+	root.AddCommand(p.agentCommand(), p.hookCommand(), p.sandboxCommand(), p.versionCommand())
+	return root
+}
+
+func (p *program) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(p.stdout, "signet %s\n", buildVersion())
+			return err
+		},
+	}
+}
+
+// buildVersion is what the build stamped, else what the Go toolchain knows.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// logger writes what an operator reads in the agent's journal or Juju's log: one line an event, no secrets by type.
+func (p *program) logger() *slog.Logger {
+	level := slog.LevelInfo
+	if strings.EqualFold(p.lookup("SIGNET_LOG"), "debug") {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level}))
+}

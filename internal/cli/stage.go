@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/juju/charm/v12"
+
+	"github.com/signet-charm/signet/internal/sandbox"
+)
+
+// stage is an embedded Juju with signet as a real charm in it: hooks run this very binary as a process, agents run
+// beside them, and scripted consumers play the other applications.
+type stage struct {
+	controller *sandbox.Controller
+	runner     *sandbox.Runner
+	charmDir   string // where signet's metadata.yaml and config.yaml lie
+	dir        string // everything the stage writes
+	env        []string
+	output     io.Writer // what agents log
+	agents     map[string]*agentProcess
+}
+
+// actor is a scripted charm.
+type actor interface {
+	sandbox.Charm
+	meta(app string) sandbox.CharmMeta
+}
+
+// openStage starts an embedded Juju below dir.
+func openStage(charmDir, dir string, output io.Writer, options sandbox.Options) (*stage, error) {
+	options.Dir = dir
+	controller, err := sandbox.Start(options)
+	if err != nil {
+		return nil, err
+	}
+	runner, err := sandbox.NewRunner(controller.Model(), sandbox.RunnerOptions{APIAddresses: []string{controller.Addr()}})
+	if err != nil {
+		return nil, errors.Join(err, controller.Close())
+	}
+	return &stage{
+		controller: controller, runner: runner, charmDir: charmDir, dir: dir, output: output,
+		agents: map[string]*agentProcess{},
+	}, nil
+}
+
+func (s *stage) close() error {
+	for unit := range s.agents {
+		s.killAgent(unit)
+	}
+	return errors.Join(s.runner.Close(), s.controller.Close())
+}
+
+func (s *stage) model() *sandbox.Model { return s.controller.Model() }
+
+// deploySignet deploys signet under a name, with its own option values.
+func (s *stage) deploySignet(app string, options map[string]any) error {
+	meta, err := charmMeta(s.charmDir)
+	if err != nil {
+		return err
+	}
+	if err := s.model().Deploy(app, meta); err != nil {
+		return err
+	}
+	return s.model().SetConfig(app, options)
+}
+
+// addSignetUnit adds a unit whose charm folder holds this very binary.
+func (s *stage) addSignetUnit(app string) (string, error) {
+	unit, err := s.model().AddUnit(app)
+	if err != nil {
+		return "", err
+	}
+	dir := s.unitCharmDir(unit)
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a charm folder is readable under Juju as well
+		return "", err
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	for name, target := range map[string]string{
+		"dispatch":      binary,
+		"metadata.yaml": filepath.Join(s.charmDir, "metadata.yaml"),
+		"config.yaml":   filepath.Join(s.charmDir, "config.yaml"),
+	} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			return "", err
+		}
+	}
+	return unit, s.runner.Attach(unit, sandbox.ProcessCharm{Dir: dir, Env: s.unitEnv(unit)})
+}
+
+// addActor deploys a scripted charm with a number of units.
+func (s *stage) addActor(app string, a actor, units int) error {
+	if err := s.model().Deploy(app, a.meta(app)); err != nil {
+		return err
+	}
+	for range units {
+		if _, err := s.addActorUnit(app, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stage) addActorUnit(app string, a actor) (string, error) {
+	unit, err := s.model().AddUnit(app)
+	if err != nil {
+		return "", err
+	}
+	return unit, s.runner.Attach(unit, a)
+}
+
+func (s *stage) unitCharmDir(unit string) string {
+	return filepath.Join(filepath.Dir(s.controller.AgentConf(unit)), "charm")
+}
+
+func (s *stage) stateDir(unit string) string { return filepath.Join(s.dir, "state", dashed(unit)) }
+
+func (s *stage) unitEnv(unit string) []string {
+	return append([]string{"SIGNET_STATE_DIR=" + s.stateDir(unit)}, s.env...)
+}
+
+// settle runs hooks until all is quiet and a condition holds, which agents may bring about between hooks.
+func (s *stage) settle(ctx context.Context, until func() error) error {
+	for {
+		changed := s.model().Changed()
+		if err := s.runner.Settle(ctx); err != nil {
+			return err
+		}
+		missing := until()
+		if missing == nil {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", missing, context.Cause(ctx))
+		}
+	}
+}
+
+// agentProcess is one unit's agent.
+type agentProcess struct {
+	command *exec.Cmd
+	done    chan struct{}
+}
+
+// startAgent starts a unit's agent as systemd would, and returns when it reports that it is ready.
+func (s *stage) startAgent(ctx context.Context, unit string) error {
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(s.dir, dashed(unit)+".notify")
+	_ = os.Remove(path) // of an agent that was killed
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	command := exec.Command(binary, "agent", "--unit", unit, "--charm-dir", s.unitCharmDir(unit), "--state-dir", s.stateDir(unit)) //nolint:gosec // this very binary
+	command.Args[0] = "signet"
+	command.Env = append(os.Environ(), append(s.unitEnv(unit), "NOTIFY_SOCKET="+path)...)
+	command.Stdout, command.Stderr = s.output, s.output
+	if err := command.Start(); err != nil {
+		return errors.Join(err, notify.Close())
+	}
+	process := &agentProcess{command: command, done: make(chan struct{})}
+	s.agents[unit] = process
+	reports := make(chan struct{})
+	go process.read(notify, reports)
+	go func() {
+		defer close(process.done)
+		_ = command.Wait()
+		_ = notify.Close()
+	}()
+	select {
+	case <-reports:
+		return nil
+	case <-process.done:
+		return fmt.Errorf("cannot start the agent of %s: it ended", unit)
+	case <-ctx.Done():
+		return fmt.Errorf("cannot start the agent of %s: %w", unit, context.Cause(ctx))
+	}
+}
+
+// read takes the agent's reports (sd_notify(3)) until it ends, and closes ready at the first that says so.
+func (p *agentProcess) read(notify *net.UnixConn, ready chan<- struct{}) {
+	message := make([]byte, 4096)
+	for {
+		n, err := notify.Read(message)
+		if err != nil {
+			return
+		}
+		if ready != nil && strings.Contains(string(message[:n]), "READY=1") {
+			close(ready)
+			ready = nil
+		}
+	}
+}
+
+// killAgent ends a unit's agent the hard way.
+func (s *stage) killAgent(unit string) {
+	if process, running := s.agents[unit]; running {
+		_ = process.command.Process.Kill()
+		<-process.done
+		delete(s.agents, unit)
+	}
+}
+
+// charmMeta reads what the model needs to know of signet from its own charm files.
+func charmMeta(dir string) (sandbox.CharmMeta, error) {
+	found, err := endpoints(dir)
+	if err != nil {
+		return sandbox.CharmMeta{}, err
+	}
+	file, err := os.Open(filepath.Join(dir, "config.yaml"))
+	if err != nil {
+		return sandbox.CharmMeta{}, fmt.Errorf("cannot read the charm's options: %w", err)
+	}
+	defer file.Close()
+	config, err := charm.ReadConfig(file)
+	if err != nil {
+		return sandbox.CharmMeta{}, fmt.Errorf("cannot read the charm's options: %w", err)
+	}
+	meta := sandbox.CharmMeta{Name: "signet", Endpoints: found, Config: map[string]any{}, Types: map[string]string{}}
+	for name, option := range config.Options {
+		meta.Config[name], meta.Types[name] = option.Default, option.Type
+	}
+	return meta, nil
+}
+
+// patience bounds one act of a story; it is spent only when something is wrong.
+const patience = 2 * time.Minute
