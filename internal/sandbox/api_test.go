@@ -101,14 +101,6 @@ func (l loggedIn) in(t *testing.T, relation int) *uniter.RelationUnit {
 	return ru
 }
 
-func (l loggedIn) commit(t *testing.T, relation int, unit, app params.Settings) error {
-	t.Helper()
-	b := uniter.NewCommitHookParamsBuilder(l.tag)
-	b.UpdateRelationUnitSettings(l.in(t, relation).Relation().Tag().String(), unit, app)
-	args, _ := b.Build()
-	return l.unit.CommitHookChanges(args)
-}
-
 func relationID(t *testing.T, c *Controller, app, endpoint string) int {
 	t.Helper()
 	for _, info := range c.Model().Relations(app) {

@@ -5,6 +5,7 @@ package sandbox
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -17,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/juju/juju/rpc"
 	"github.com/juju/juju/rpc/jsoncodec"
+	"github.com/juju/version/v2"
 )
 
 // Options configures a sandbox; the zero value is ready to use.
@@ -60,6 +62,9 @@ func Start(opts Options) (*Controller, error) {
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
+	if _, err := version.Parse(opts.JujuVersion); err != nil {
+		return nil, fmt.Errorf("cannot start sandbox: %w", err)
+	}
 	id, err := newIdentity()
 	if err != nil {
 		return nil, fmt.Errorf("cannot start sandbox: %w", err)
@@ -82,7 +87,7 @@ func Start(opts Options) (*Controller, error) {
 	c.model.added = c.enrol
 	c.model.removed = c.dismiss
 	if err := c.Reopen(); err != nil {
-		return nil, fmt.Errorf("cannot start sandbox: %w", err)
+		return nil, fmt.Errorf("cannot start sandbox: %w", errors.Join(err, c.Close()))
 	}
 	return c, nil
 }
@@ -123,9 +128,7 @@ func (c *Controller) Close() error {
 	c.DropConnections()
 	c.serving.Wait()
 	if c.temporary {
-		if removal := os.RemoveAll(c.dir); err == nil {
-			err = removal
-		}
+		err = errors.Join(err, os.RemoveAll(c.dir))
 	}
 	return err
 }

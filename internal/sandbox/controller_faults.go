@@ -3,11 +3,11 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
-
-	"maps"
 )
 
 // DropConnections breaks every connection as a cut cable does, without a goodbye, and gives their number. Clients may
@@ -50,6 +50,9 @@ func (c *Controller) CloseListener() error {
 func (c *Controller) Reopen() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return errors.New("cannot listen: the controller is closed")
+	}
 	if c.listener != nil {
 		return nil
 	}

@@ -230,15 +230,15 @@ func (m *Model) RevealSecret(uri string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	clear := map[string]string{}
+	plain := map[string]string{}
 	for key, value := range s.revisions[s.latest].content {
 		raw, err := base64.StdEncoding.DecodeString(value)
 		if err != nil {
 			return nil, errors.Annotatef(err, "cannot decode key %q of secret %q", key, uri)
 		}
-		clear[key] = string(raw)
+		plain[key] = string(raw)
 	}
-	return clear, nil
+	return plain, nil
 }
 
 // AddUserSecret makes a secret of the model's operator, readable by the applications named, and gives its URI. Values

@@ -181,7 +181,8 @@ func (m *Model) commitSecrets(viewer string, c SecretChanges) error {
 		{"granting secrets access", func() []error { return each(c.Grants, func(g SecretGrant) error { return m.GrantSecret(viewer, g) }) }},
 		{"revoking secrets access", func() []error { return each(c.Revokes, func(g SecretGrant) error { return m.RevokeSecret(viewer, g) }) }},
 		{"removing secrets", func() []error {
-			return slices.DeleteFunc(each(c.Deletes, func(d SecretDelete) error { return m.DeleteSecret(viewer, d) }), errors.IsNotFound)
+			failures := each(c.Deletes, func(d SecretDelete) error { return m.DeleteSecret(viewer, d) })
+			return slices.DeleteFunc(failures, func(err error) bool { return errors.Is(err, errors.NotFound) })
 		}},
 	}
 	for _, step := range steps {
