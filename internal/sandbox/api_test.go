@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/juju/juju/api"
 	"github.com/juju/juju/api/agent/secretsmanager"
 	"github.com/juju/juju/api/agent/uniter"
+	"github.com/juju/juju/core/life"
+	"github.com/juju/juju/core/network"
 	"github.com/juju/juju/rpc/params"
 	"github.com/juju/names/v5"
 	"github.com/stretchr/testify/require"
@@ -331,6 +334,75 @@ func readSettings(t *testing.T, l loggedIn, relation string, tag names.Tag) erro
 		return nil
 	}
 	return results.Results[0].Error
+}
+
+func TestWhatElseAnAgentAsksIsAnswered(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	l := login(t, c, "ca/0")
+	relation := relationID(t, c, "ca", "certificates")
+	tests := map[string]struct {
+		ask  func() (any, error)
+		want any
+	}{
+		"its life":          {func() (any, error) { return l.unit.Life(), l.unit.Refresh() }, life.Alive},
+		"its principal":     {func() (any, error) { name, _, err := l.unit.PrincipalName(); return name, err }, ""},
+		"its subordinates":  {func() (any, error) { return l.unit.HasSubordinates() }, false},
+		"its charm":         {func() (any, error) { return l.unit.CharmURL() }, "local:signet-0"},
+		"its machine":       {func() (any, error) { return l.unit.AssignedMachine() }, names.NewMachineTag("0")},
+		"its zone":          {func() (any, error) { return l.unit.AvailabilityZone() }, "default"},
+		"its address":       {func() (any, error) { return l.unit.PublicAddress() }, "10.100.1.2"},
+		"its own address":   {func() (any, error) { return l.unit.PrivateAddress() }, "10.100.1.2"},
+		"the kind of cloud": {func() (any, error) { return l.state.ProviderType() }, "manual"},
+		"the controller":    {func() (any, error) { return l.state.APIAddresses() }, []string{c.Addr()}},
+		"the model's name": {func() (any, error) {
+			config, err := l.state.ModelConfig()
+			if err != nil {
+				return nil, err
+			}
+			return config.Name(), nil
+		}, "sandbox"},
+		"to keep its agent's state": {func() (any, error) {
+			yaml := "started: true"
+			if err := l.unit.SetState(params.SetUnitStateArg{UniterState: &yaml}); err != nil {
+				return nil, err
+			}
+			state, err := l.unit.State()
+			return state.UniterState, err
+		}, "started: true"},
+		"its application's status": {func() (any, error) {
+			var results params.ApplicationStatusResults
+			err := l.state.Facade().FacadeCall("ApplicationStatus", entities("unit-ca-0"), &results)
+			return results.Results[0].Application.Status, err
+		}, "unknown"},
+		"to leave and enter a scope": {func() (any, error) {
+			if err := l.in(t, relation).LeaveScope(); err != nil {
+				return nil, err
+			}
+			if c.Model().InScope(relation, "ca/0") {
+				return nil, errors.New("still in scope")
+			}
+			return nil, l.in(t, relation).EnterScope()
+		}, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := tt.ask()
+			require.NoError(t, err)
+			require.Equal(t, tt.want, got)
+		})
+	}
+}
+
+func TestOpenedPortsArePartOfTheCommit(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	l := login(t, c, "ca/0")
+	b := uniter.NewCommitHookParamsBuilder(l.tag)
+	b.OpenPortRange("certificates", network.PortRange{Protocol: "tcp", FromPort: 8200, ToPort: 8201})
+	args, _ := b.Build()
+	require.NoError(t, l.unit.CommitHookChanges(args))
+	require.Equal(t, []PortRange{{Endpoint: "certificates", Protocol: "tcp", From: 8200, To: 8201}}, c.Model().OpenedPorts("ca/0"))
 }
 
 func TestStatusIsSetAndRead(t *testing.T) {

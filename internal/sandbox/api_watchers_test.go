@@ -11,9 +11,12 @@ import (
 	"github.com/juju/juju/api/agent/secretsmanager"
 	"github.com/juju/juju/api/agent/uniter"
 	coreleadership "github.com/juju/juju/core/leadership"
+	"github.com/juju/juju/core/life"
 	coresecrets "github.com/juju/juju/core/secrets"
 	"github.com/juju/names/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/signet-charm/signet/internal/juju"
 )
 
 func secretArg(uri *coresecrets.URI, label, value string) uniter.SecretCreateArg {
@@ -170,4 +173,44 @@ func TestObsoleteRevisionsAreTold(t *testing.T) {
 	require.ErrorContains(t, err, "is not leader")
 	watcher.Kill()
 	require.NoError(t, watcher.Wait())
+}
+
+func TestTheRestOfTheWatchersStartAndStop(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	l := login(t, c, "ca/0")
+	manager := secretsmanager.NewClient(l.conn)
+	addresses, err := l.unit.WatchAddressesHash()
+	require.NoError(t, err)
+	require.Len(t, next(t, addresses.Changes()), 1)
+	require.NoError(t, c.Model().SetAddresses("ca/0", juju.Addresses{Bind: []string{"192.0.2.1"}, Ingress: []string{"192.0.2.1"}}))
+	require.Len(t, next(t, addresses.Changes()), 1)
+
+	self, err := l.unit.Watch()
+	require.NoError(t, err)
+	next(t, self.Changes())
+	require.NoError(t, c.Model().Attend("ca/0", true))
+	require.NoError(t, c.Model().RemoveUnit("ca/0"))
+	next(t, self.Changes())
+	require.NoError(t, l.unit.Refresh())
+	require.Equal(t, life.Dying, l.unit.Life())
+
+	rotations, err := manager.WatchSecretsRotationChanges(l.tag)
+	require.NoError(t, err)
+	next(t, rotations.Changes())
+	require.NoError(t, c.Model().CreateSecret("ca/0", SecretUpsert{Owner: "ca/0", Content: map[string]string{"key": "YQ=="}}))
+	uri := c.Model().Secrets("ca/0")[0].URI
+	deleted, err := manager.WatchDeleted(l.tag)
+	require.NoError(t, err)
+	require.Empty(t, next(t, deleted.Changes()))
+	require.NoError(t, c.Model().DeleteSecret("ca/0", SecretDelete{URI: uri}))
+	require.Equal(t, []string{uri, uri + "/1"}, next(t, deleted.Changes()))
+
+	for _, w := range []interface {
+		Kill()
+		Wait() error
+	}{addresses, self, rotations, deleted} {
+		w.Kill()
+		require.NoError(t, w.Wait())
+	}
 }

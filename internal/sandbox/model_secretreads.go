@@ -67,7 +67,7 @@ func (m *Model) SecretContent(viewer string, query SecretQuery) (map[string]stri
 		if m.labelTaken(s.owner, query.Label) {
 			return nil, errors.AlreadyExistsf("secret with label %q", query.Label)
 		}
-		s.label = query.Label
+		s.label, s.labelled = query.Label, true
 		m.notify()
 	}
 	number, err := m.consume(u, s, query.Refresh, query.Peek, label)
@@ -254,7 +254,7 @@ func (m *Model) AddUserSecret(label string, content map[string]string, apps ...s
 		return "", errors.Annotatef(err, "cannot add secret %q", label)
 	}
 	s := &secret{
-		id: m.vault.newID(m.uuid), label: label, rotate: "never", created: m.now(),
+		id: m.vault.newID(m.uuid), label: label, labelled: true, rotate: "never", created: m.now(),
 		revisions: map[int]*secretRevision{}, consumers: map[string]*secretConsumer{}, grants: map[string]secretGrant{},
 	}
 	for _, app := range apps {

@@ -80,7 +80,7 @@ func (m *Model) labelTaken(owner, label string) bool {
 		return name == owner || juju.ApplicationOf(name) == owner || name == juju.ApplicationOf(owner)
 	}
 	for _, s := range m.vault.secrets {
-		if s.label == label && label != "" && clashes(s.owner) {
+		if s.labelled && s.label == label && clashes(s.owner) {
 			return true
 		}
 		for name, c := range s.consumers {

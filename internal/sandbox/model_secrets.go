@@ -30,6 +30,7 @@ type secret struct {
 	id          string
 	owner       string
 	label       string
+	labelled    bool // an empty label counts too, once somebody gave it
 	description string
 	rotate      string
 	expire      *time.Time
@@ -292,6 +293,7 @@ func (m *Model) upsert(s *secret, arg SecretUpsert) {
 			*field = *value
 		}
 	}
+	s.labelled = s.labelled || arg.Label != nil
 	if arg.Expire != nil || len(arg.Content) > 0 {
 		s.expire = nil
 		if arg.Expire != nil && !arg.Expire.IsZero() {
