@@ -34,7 +34,8 @@ type manifest struct {
 	Files map[string]string `json:"files"` // SHA-256 in hexadecimal by file name
 }
 
-// places is where a bundle has been put: the wanted place first, then those from which it was not removed yet.
+// places is where a bundle has been put, as orders say it: the wanted place first, then those from which it was not
+// removed yet.
 type places struct {
 	Dirs []string `json:"dirs"`
 }
@@ -51,9 +52,8 @@ func (f *Folder) install(o order.Install) error {
 	if err := checkName(o.Name); err != nil {
 		return fail("bad-order", "cannot install a bundle: %v", err)
 	}
-	dir, err := f.bundleDir(o)
-	if err != nil {
-		return err
+	if o.Dir != "" && !filepath.IsAbs(o.Dir) {
+		return fail("bad-order", "cannot install bundle %s in %q: give an absolute path", o.Name, o.Dir)
 	}
 	files, err := f.contents(o)
 	if err != nil {
@@ -63,14 +63,15 @@ func (f *Folder) install(o order.Install) error {
 	if err != nil {
 		return err
 	}
-	others := slices.DeleteFunc(known.Dirs, func(d string) bool { return d == dir })
+	others := slices.DeleteFunc(known.Dirs, func(d string) bool { return d == o.Dir })
 	if len(files) == 0 {
-		return f.uninstall(o.Name, append(others, dir))
+		return f.uninstall(o.Name, append(others, o.Dir))
 	}
 	// The places are written first: a bundle that no record names would be lost to Survey and never removed.
-	if err := f.writePlaces(o.Name, append([]string{dir}, others...)); err != nil {
+	if err := f.writePlaces(o.Name, append([]string{o.Dir}, others...)); err != nil {
 		return err
 	}
+	dir := f.dirOf(o.Dir)
 	if installed, ok := intact(dir, o.Name); !ok || installed != o.ID() {
 		if err := f.place(dir, o, files); err != nil {
 			return err
@@ -80,22 +81,19 @@ func (f *Folder) install(o order.Install) error {
 		return err
 	}
 	for _, other := range others {
-		if err := f.clear(other, o.Name); err != nil {
+		if err := f.clear(f.dirOf(other), o.Name); err != nil {
 			return err
 		}
 	}
-	return f.writePlaces(o.Name, []string{dir})
+	return f.writePlaces(o.Name, []string{o.Dir})
 }
 
-// bundleDir is the folder that the bundle's link is in.
-func (f *Folder) bundleDir(o order.Install) (string, error) {
-	switch {
-	case o.Dir == "":
-		return f.path(filesName), nil
-	case !filepath.IsAbs(o.Dir):
-		return "", fail("bad-order", "cannot install bundle %s in %q: give an absolute path", o.Name, o.Dir)
+// dirOf is the folder that a bundle's link is in, for an order's Dir.
+func (f *Folder) dirOf(dir string) string {
+	if dir == "" {
+		return f.path(filesName)
 	}
-	return filepath.Clean(o.Dir), nil
+	return filepath.Clean(dir)
 }
 
 // contents resolves and checks the files: plain names, each once, and no certificate beside a key that is not its own.
@@ -225,7 +223,7 @@ func (f *Folder) writeGeneration(dir string, o order.Install, files []content) (
 // uninstall removes a bundle everywhere.
 func (f *Folder) uninstall(name string, dirs []string) error {
 	for _, dir := range dirs {
-		if err := f.clear(dir, name); err != nil {
+		if err := f.clear(f.dirOf(dir), name); err != nil {
 			return err
 		}
 	}

@@ -133,9 +133,15 @@ func TestInstallLeavesAloneWhatIsNotItsOwn(t *testing.T) {
 	t.Parallel()
 	file := order.File{Name: "ca.crt", Text: "ca"}
 	for sentence, plant := range map[string]func(t *testing.T, dir, outside string){
-		"a folder": func(t *testing.T, dir, _ string) { require.NoError(t, os.Mkdir(filepath.Join(dir, "certificates"), 0o755)) },
-		"a file":   func(t *testing.T, dir, _ string) { require.NoError(t, os.WriteFile(filepath.Join(dir, "certificates"), nil, 0o644)) },
-		"a link":   func(t *testing.T, dir, outside string) { require.NoError(t, os.Symlink(outside, filepath.Join(dir, "certificates"))) },
+		"a folder": func(t *testing.T, dir, _ string) {
+			require.NoError(t, os.Mkdir(filepath.Join(dir, "certificates"), 0o755))
+		},
+		"a file": func(t *testing.T, dir, _ string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "certificates"), nil, 0o644))
+		},
+		"a link": func(t *testing.T, dir, outside string) {
+			require.NoError(t, os.Symlink(outside, filepath.Join(dir, "certificates")))
+		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()

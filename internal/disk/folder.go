@@ -7,6 +7,7 @@ package disk
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +16,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -43,7 +43,6 @@ type Folder struct {
 	do       System
 	journal  *Journal
 	carrying sync.Mutex // bundles and requests change one at a time
-	counter  atomic.Uint64
 }
 
 // Open opens the state folder at root, makes it with mode 0700 when it is not there, and reads its journal.
@@ -122,10 +121,11 @@ func (f *Folder) sweep() {
 	}
 }
 
-// write replaces a file of the folder durably. The temporary name is nobody else's, also in another process.
+// write replaces a file of the folder durably. The temporary name is random, lest it be that of a file which a crash
+// left.
 func (f *Folder) write(data []byte, parts ...string) error {
 	path := f.path(parts...)
-	base := fmt.Sprintf(".%s.%d.%d%s", filepath.Base(path), os.Getpid(), f.counter.Add(1), temporarySuffix)
+	base := "." + filepath.Base(path) + "." + rand.Text() + temporarySuffix
 	return f.do.replace(path, filepath.Join(filepath.Dir(path), base), data, 0o600)
 }
 

@@ -28,7 +28,7 @@ func (f *Folder) Survey() (map[string]string, error) {
 		if err != nil || len(known.Dirs) != 1 { // none, or a move that was not finished
 			continue
 		}
-		if id, ok := intact(known.Dirs[0], name); ok {
+		if id, ok := intact(f.dirOf(known.Dirs[0]), name); ok {
 			found["bundle."+name] = string(id)
 		}
 	}
