@@ -15,6 +15,7 @@ import (
 // The bounds of the pause after a failed turn: it doubles with each failure and is drawn at random below that, so that
 // many agents of one controller do not come back all at once.
 const (
+	firstLook    = 10 * time.Second // who watches the model reports at once; this is for when nobody does
 	firstPause   = time.Second
 	longestPause = 5 * time.Minute
 )
@@ -38,8 +39,8 @@ type result struct {
 	err     error
 }
 
-// Serve takes a turn at the start, whenever something changed, when a hook asks and when a wake comes, until the
-// context ends; then it returns nil. A turn that fails is taken again after a pause. It closes the listener.
+// Serve takes a turn whenever something changed, when a hook asks and when a wake comes, until the context ends; then
+// it returns nil. A turn that fails is taken again after a pause. It closes the listener.
 func (s *Service) Serve(ctx context.Context) error {
 	s.waiting = make(chan waiter)
 	var hooks sync.WaitGroup
@@ -50,18 +51,9 @@ func (s *Service) Serve(ctx context.Context) error {
 	context.AfterFunc(ctx, func() { s.Hooks.Close() })
 
 	failures := 0
-	var asked []waiter
-	for {
-		outcome, err := s.Unit.Turn(ctx)
-		for _, hook := range asked {
-			hook.reply <- result{outcome, err}
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		next := s.rest(outcome, err, &failures)
-		timer := time.NewTimer(next)
-		asked = s.await(ctx, timer.C)
+	for pause := firstLook; ; {
+		timer := time.NewTimer(pause)
+		asked := s.await(ctx, timer.C)
 		timer.Stop()
 		if ctx.Err() != nil {
 			for _, hook := range asked {
@@ -69,6 +61,14 @@ func (s *Service) Serve(ctx context.Context) error {
 			}
 			return nil
 		}
+		outcome, err := s.Unit.Turn(ctx)
+		for _, hook := range asked {
+			hook.reply <- result{outcome, err}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		pause = s.rest(outcome, err, &failures)
 	}
 }
 

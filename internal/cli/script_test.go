@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/sandbox"
+)
+
+// TestMain lets this test program stand in for signet: as the charm's dispatch, and as the agent.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"signet": Main, "dispatch": Main})
+}
+
+// TestScripts plays the stories of testdata/script on the embedded Juju. Each reads like a session at a terminal:
+//
+//	deploy signet N [option=value…]      signet itself, as a real charm
+//	deploy APP N                         a scripted consumer: etcd, kubernetes-control-plane, kubernetes-worker, k8s (v4
+//	                                     library), plain (writes only what the story writes), trusting (certificate_transfer)
+//	relate APP:ENDPOINT APP:ENDPOINT     and unrelate
+//	add-unit APP, remove-unit UNIT, lose-machine UNIT, lead UNIT, config APP option=value…
+//	start-agent UNIT, kill-agent UNIT
+//	write UNIT RELATION KEY VALUE|@FILE  what a charm would write into its databag; RELATION is its endpoint's name
+//	settle                               run hooks until nothing is due
+//	bag UNIT|APP RELATION [KEY]          print a databag, without what Juju puts there
+//	status UNIT, hooks UNIT, files UNIT  print the status, the hooks that ran since the last time, what lies on disk
+//	certificates                         print who holds what; fails unless everything verifies
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	charmDir, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "../../testdata/script",
+		Setup: func(env *testscript.Env) error {
+			dir, err := os.MkdirTemp("", "signet-") // not below the test's folder: paths of sockets are short
+			if err != nil {
+				return err
+			}
+			log := &lockedBuffer{}
+			s, err := openStage(charmDir, dir, log, sandbox.Options{ModelName: "story"})
+			if err != nil {
+				return err
+			}
+			env.Values[stageKey{}] = &story{stage: s, requests: newRequestConsumer(), log: log}
+			env.Defer(func() {
+				if err := errors.Join(s.close(), os.RemoveAll(dir)); err != nil {
+					t.Error(err)
+				}
+			})
+			return nil
+		},
+		Cmds: storyCommands(),
+	})
+}
+
+type stageKey struct{}
+
+// story is one script's stage and what it remembers.
+type story struct {
+	stage    *stage
+	requests *requestConsumer
+	log      *lockedBuffer
+}
+
+type storyCommand struct {
+	args string // as the usage line shows them
+	min  int
+	run  func(s *story, ctx context.Context, w *bytes.Buffer, args []string) error
+}
+
+func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	commands := map[string]func(*testscript.TestScript, bool, []string){}
+	for name, command := range map[string]storyCommand{
+		"deploy":       {"app units [option=value...]", 2, (*story).deploy},
+		"relate":       {"app:endpoint app:endpoint", 2, (*story).relate},
+		"unrelate":     {"app:endpoint app:endpoint", 2, (*story).unrelate},
+		"add-unit":     {"app", 1, (*story).addUnit},
+		"remove-unit":  {"unit", 1, (*story).removeUnit},
+		"lose-machine": {"unit", 1, (*story).loseMachine},
+		"lead":         {"unit", 1, (*story).lead},
+		"config":       {"app option=value...", 2, (*story).config},
+		"start-agent":  {"unit", 1, (*story).startAgent},
+		"kill-agent":   {"unit", 1, (*story).killAgent},
+		"write":        {"unit endpoint key value|@file", 4, (*story).write},
+		"settle":       {"", 0, (*story).settle},
+		"bag":          {"unit|app endpoint [key]", 2, (*story).bag},
+		"status":       {"unit", 1, (*story).status},
+		"hooks":        {"unit", 1, (*story).hooks},
+		"files":        {"unit", 1, (*story).files},
+		"certificates": {"", 0, (*story).certificates},
+	} {
+		commands[name] = func(ts *testscript.TestScript, negated bool, args []string) {
+			if len(args) < command.min {
+				ts.Fatalf("usage: %s %s", name, command.args)
+			}
+			for i, arg := range args { // @file: the content of one of the script's files
+				if file, found := strings.CutPrefix(arg, "@"); found {
+					args[i] = strings.TrimSuffix(ts.ReadFile(file), "\n")
+				}
+			}
+			s, ok := ts.Value(stageKey{}).(*story)
+			if !ok {
+				ts.Fatalf("the story has no stage")
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			var output bytes.Buffer
+			err := command.run(s, ctx, &output, args)
+			_, _ = ts.Stdout().Write(output.Bytes())
+			switch {
+			case err != nil && !negated:
+				ts.Logf("%s", s.log.String())
+				for _, line := range s.stage.runner.Log() {
+					ts.Logf("%s %s: %s", line.Unit, line.Level, line.Message)
+				}
+				ts.Fatalf("%s: %v", name, err)
+			case err == nil && negated:
+				ts.Fatalf("%s: succeeded, which it should not", name)
+			case err != nil:
+				_, _ = fmt.Fprintln(ts.Stderr(), err)
+			}
+		}
+	}
+	return commands
+}
+
+func (s *story) deploy(_ context.Context, _ *bytes.Buffer, args []string) error {
+	units, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	if a, scripted := s.actor(args[0]); scripted {
+		return s.stage.addActor(args[0], a, units)
+	}
+	options, err := s.options(args[2:])
+	if err != nil {
+		return err
+	}
+	if err := s.stage.deploySignet(args[0], options); err != nil {
+		return err
+	}
+	for range units {
+		if _, err := s.stage.addSignetUnit(args[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// actor gives the scripted charm of a name; everything else is signet.
+func (s *story) actor(app string) (actor, bool) {
+	actors := map[string]actor{
+		"etcd": etcd(), "kubernetes-control-plane": kubernetesControlPlane(), "kubernetes-worker": kubernetesWorker(),
+		"k8s": s.requests, "plain": plainActor{}, "trusting": trustingActor{},
+	}
+	a, found := actors[app]
+	return a, found
+}
+
+// options types option values as their declarations say.
+func (s *story) options(pairs []string) (map[string]any, error) {
+	meta, err := charmMeta(s.stage.charmDir)
+	if err != nil {
+		return nil, err
+	}
+	options := map[string]any{}
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		options[name] = value
+		if meta.Types[name] == "boolean" {
+			options[name] = value == "true"
+		}
+	}
+	return options, nil
+}
+
+func (s *story) relate(_ context.Context, _ *bytes.Buffer, args []string) error {
+	_, err := s.stage.model().Integrate(args[0], args[1])
+	return err
+}
+
+func (s *story) unrelate(_ context.Context, _ *bytes.Buffer, args []string) error {
+	app, endpoint, _ := strings.Cut(args[0], ":")
+	other, _, _ := strings.Cut(args[1], ":")
+	for _, relation := range s.stage.model().Relations(app) {
+		if relation.Endpoint.Name == endpoint && relation.RemoteApp == other {
+			return s.stage.model().RemoveRelation(relation.ID)
+		}
+	}
+	return fmt.Errorf("%s and %s are not related", args[0], args[1])
+}
+
+func (s *story) addUnit(_ context.Context, _ *bytes.Buffer, args []string) error {
+	var err error
+	if a, scripted := s.actor(args[0]); scripted {
+		_, err = s.stage.addActorUnit(args[0], a)
+	} else {
+		_, err = s.stage.addSignetUnit(args[0])
+	}
+	return err
+}
+
+func (s *story) removeUnit(_ context.Context, _ *bytes.Buffer, args []string) error {
+	return s.stage.model().RemoveUnit(args[0])
+}
+
+// loseMachine takes a unit away without any of its hooks.
+func (s *story) loseMachine(_ context.Context, _ *bytes.Buffer, args []string) error {
+	s.stage.killAgent(args[0])
+	s.stage.runner.Detach(args[0])
+	return s.stage.model().RemoveUnit(args[0])
+}
+
+func (s *story) lead(_ context.Context, _ *bytes.Buffer, args []string) error {
+	return s.stage.model().SetLeader(args[0])
+}
+
+func (s *story) config(_ context.Context, _ *bytes.Buffer, args []string) error {
+	options, err := s.options(args[1:])
+	if err != nil {
+		return err
+	}
+	return s.stage.model().SetConfig(args[0], options)
+}
+
+func (s *story) startAgent(ctx context.Context, _ *bytes.Buffer, args []string) error {
+	return s.stage.startAgent(ctx, args[0])
+}
+
+func (s *story) killAgent(_ context.Context, _ *bytes.Buffer, args []string) error {
+	if s.stage.agents[args[0]] == nil {
+		return fmt.Errorf("%s has no agent", args[0])
+	}
+	s.stage.killAgent(args[0])
+	return nil
+}
+
+func (s *story) write(_ context.Context, _ *bytes.Buffer, args []string) error {
+	relation, err := s.relationOf(args[0], args[1])
+	if err != nil {
+		return err
+	}
+	return s.stage.model().Commit(args[0], sandbox.Commit{
+		Relations: []sandbox.BagChange{{RelationID: relation.ID, Unit: map[string]string{args[2]: args[3]}}},
+	})
+}
+
+func (s *story) settle(ctx context.Context, _ *bytes.Buffer, _ []string) error {
+	if len(s.stage.agents) == 0 {
+		return s.stage.runner.Settle(ctx)
+	}
+	return s.stage.settle(ctx, func() error {
+		for _, h := range s.holdings() {
+			if _, err := h.verify(); err != nil {
+				return fmt.Errorf("%s: %w", h.owner, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (s *story) bag(_ context.Context, w *bytes.Buffer, args []string) error {
+	relation, err := s.relationOf(args[0], args[1])
+	if err != nil {
+		return err
+	}
+	bag := s.stage.model().AppBag(relation.ID, args[0])
+	if strings.Contains(args[0], "/") {
+		bag = s.stage.model().UnitBag(relation.ID, args[0])
+	}
+	for _, key := range slices.Sorted(maps.Keys(bag)) {
+		switch {
+		case len(args) > 2 && key == args[2]:
+			fmt.Fprintln(w, bag[key])
+		case len(args) == 2 && !slices.Contains([]string{"egress-subnets", "ingress-address", "private-address"}, key):
+			fmt.Fprintf(w, "%s: %s\n", key, bag[key])
+		}
+	}
+	return nil
+}
+
+func (s *story) status(_ context.Context, w *bytes.Buffer, args []string) error {
+	status, err := s.stage.model().UnitStatus(args[0])
+	fmt.Fprintf(w, "%s: %s\n", status.Level, status.Message)
+	return err
+}
+
+func (s *story) hooks(_ context.Context, w *bytes.Buffer, args []string) error {
+	for _, hook := range s.stage.runner.Hooks(args[0]) {
+		fmt.Fprintln(w, hook)
+	}
+	s.stage.runner.ForgetEvents()
+	return nil
+}
+
+func (s *story) files(_ context.Context, w *bytes.Buffer, args []string) error {
+	root := filepath.Join(s.stage.stateDir(args[0]), "files")
+	for _, bundle := range []string{"certificates", "received-ca"} {
+		entries, err := os.ReadDir(filepath.Join(root, bundle) + "/") // the slash follows the bundle's symlink
+		if err != nil {
+			continue
+		}
+		for _, entry := range entries {
+			info, err := entry.Info()
+			if err != nil {
+				return err
+			}
+			if !strings.HasPrefix(entry.Name(), ".") {
+				fmt.Fprintf(w, "%s %s/%s\n", info.Mode(), bundle, entry.Name())
+			}
+		}
+	}
+	return nil
+}
+
+func (s *story) certificates(_ context.Context, w *bytes.Buffer, _ []string) error {
+	faulty, err := printInventory(w, s.holdings(), installedJudges())
+	if faulty > 0 {
+		return fmt.Errorf("%d certificates do not verify:\n%s", faulty, w)
+	}
+	return err
+}
+
+func (s *story) holdings() []holding {
+	holdings := s.stage.inventory()
+	for _, app := range s.stage.model().Applications() {
+		for _, unit := range s.stage.model().Units(app) {
+			dir := filepath.Join(s.stage.stateDir(unit), "files", "certificates")
+			if _, err := os.Stat(dir); err == nil {
+				holdings = append(holdings, installed(unit, dir)...)
+			}
+		}
+	}
+	return holdings
+}
+
+// relationOf finds the relation on an endpoint of a unit's or application's.
+func (s *story) relationOf(who, endpoint string) (sandbox.RelationInfo, error) {
+	name, with, _ := strings.Cut(endpoint, "=") // "certificates=etcd" when there are several
+	for _, relation := range s.stage.model().Relations(juju.ApplicationOf(who)) {
+		if relation.Endpoint.Name == name && (with == "" || relation.RemoteApp == with) {
+			return relation, nil
+		}
+	}
+	return sandbox.RelationInfo{}, fmt.Errorf("%s has no relation on %s", who, endpoint)
+}
+
+// plainActor is a charm that does nothing by itself.
+type plainActor struct{}
+
+func (plainActor) Hook(context.Context, *sandbox.HookContext) error { return nil }
+
+func (plainActor) meta(app string) sandbox.CharmMeta { return legacyConsumer{}.meta(app) }
+
+// trustingActor is a charm that takes CA certificates in version 1 of certificate_transfer.
+type trustingActor struct{}
+
+func (trustingActor) meta(app string) sandbox.CharmMeta {
+	return sandbox.CharmMeta{Name: app, Endpoints: []juju.Endpoint{
+		{Name: "receive-ca-cert", Interface: "certificate_transfer", Role: juju.Requires},
+	}}
+}
+
+func (trustingActor) Hook(_ context.Context, hook *sandbox.HookContext) error {
+	if hook.Info().Name != "receive-ca-cert-relation-created" {
+		return nil
+	}
+	var leader bool
+	if err := toolJSON(hook, &leader, "is-leader"); err != nil || !leader {
+		return err
+	}
+	_, err := hook.Tool("relation-set", []string{"--app", "-r", keyOf(hook), "version=1"}, nil)
+	return err
+}
+
+// lockedBuffer keeps what agents log, in case a story fails.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
