@@ -64,6 +64,9 @@ func check(changes juju.Changes) error {
 		if len(secret.Content) == 0 {
 			return fmt.Errorf("cannot write the secret labelled %q: it has no content", secret.Label)
 		}
+		if err := checkText("secret labelled "+strconv.Quote(secret.Label), secret.Content); err != nil {
+			return err
+		}
 	}
 	return checkText("unit state", changes.State)
 }
