@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/juju"
@@ -153,7 +154,7 @@ func echo(text string) string {
 type answer struct {
 	request string
 	leaf    *x509.Certificate
-	ca      *x509.Certificate
+	ca      []*x509.Certificate // the issuing CA; some providers add others
 	chain   []*x509.Certificate // in the order in which it stands there
 	revoked bool
 }
@@ -178,11 +179,9 @@ func parseAnswer(members map[string]json.RawMessage) (answer, error) {
 	if err != nil {
 		return answer{}, malformed("%s: %s", memberCA, err)
 	}
-	bundle, err := cert.ParseCertificates(ca)
-	if err != nil {
+	if a.ca, err = cert.ParseCertificates(ca); err != nil {
 		return answer{}, malformed("%s: %s", memberCA, err)
 	}
-	a.ca = bundle[0] // the first block is what v4 parses
 	texts, err := strs(members[memberChain])
 	if err != nil {
 		return answer{}, malformed("%s: %s", memberChain, err)
@@ -207,7 +206,7 @@ func (a answer) fits(request *x509.CertificateRequest) bool {
 
 // issued gives the entry as a certificate with its issuers in order, proved by signatures whatever order they came in.
 func (a answer) issued() cert.Issued {
-	issuers := cert.Issuers(a.leaf, append(a.chain[:len(a.chain):len(a.chain)], a.ca))
+	issuers := cert.Issuers(a.leaf, slices.Concat(a.chain, a.ca))
 	return cert.Issued{Certificate: cert.EncodeCertificates(a.leaf), Issuers: texts(issuers)}
 }
 

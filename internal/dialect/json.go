@@ -287,7 +287,7 @@ func named(key, name string) string {
 	return key + "[" + name + "]"
 }
 
-// encode writes a value as JSON with sorted keys, as the reactive charms do.
+// encode writes a value as JSON on one line.
 func encode(value any) string {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -298,26 +298,17 @@ func encode(value any) string {
 	return strings.TrimSuffix(text.String(), "\n")
 }
 
-// set writes a JSON value into a bag unless what stands there already says the same: a value written differently would
-// fire hooks on the other side for nothing.
+// set writes a JSON value into a bag, with sorted keys as the reactive charms do, unless what stands there already says
+// the same: a value written differently would fire hooks on the other side for nothing.
 func set(bag map[string]string, key string, value any) {
-	text := encode(value)
-	if same(bag[key], text) {
+	wanted, _ := canonical(encode(value))
+	if standing, ok := canonical(bag[key]); ok && standing == wanted {
 		return
 	}
-	bag[key] = text
+	bag[key] = wanted
 }
 
-// same reports whether both texts are JSON for the same value.
-func same(a, b string) bool {
-	if a == b {
-		return true
-	}
-	canonicalA, okA := canonical(a)
-	canonicalB, okB := canonical(b)
-	return okA && okB && canonicalA == canonicalB
-}
-
+// canonical writes a JSON text with sorted keys and without white space; false when it is not JSON.
 func canonical(text string) (string, bool) {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
