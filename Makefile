@@ -12,8 +12,11 @@ VERSION := $(shell git describe --tags --abbrev=12 --match 'v[0-9]*' --dirty 2>/
 	echo "$$(cat VERSION)$$(git describe --always --abbrev=12 --exclude '*' --dirty 2>/dev/null | sed 's/^/+/')")
 ARCHES := amd64 arm64
 
-# -buildvcs=false and -trimpath keep the machine and the checkout's state out of the binary: same sources, same bytes.
-GO_BUILD := CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w -X github.com/signet-charm/signet/internal/cli.version=$(VERSION)"
+# These keep the machine and the checkout's state out of the binary: same sources, same bytes. They hold for tests and
+# the linter as well, so that each package of Juju's is compiled once for all of them.
+export CGO_ENABLED := 0
+export GOFLAGS := $(GOFLAGS) -trimpath -buildvcs=false
+LDFLAGS := -s -w -X github.com/signet-charm/signet/internal/cli.version=$(VERSION)
 
 PACKAGES ?= ./...
 FUZZTIME ?= 30s
@@ -30,7 +33,7 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build the static program for this machine: dist/signet
-	$(GO_BUILD) -o dist/signet ./cmd/signet
+	go build -ldflags "$(LDFLAGS)" -o dist/signet ./cmd/signet
 
 .PHONY: demo
 demo: build ## Tell the whole story on an embedded Juju; succeeds only if every certificate verifies
@@ -73,14 +76,14 @@ clean: ## Remove what was built; tools and Go's caches stay
 FORCE:
 
 dist/linux_%/signet: FORCE
-	GOOS=linux GOARCH=$* $(GO_BUILD) -o $@ ./cmd/signet
+	GOOS=linux GOARCH=$* go build -ldflags "$(LDFLAGS)" -o $@ ./cmd/signet
 
 dist/signet_%.charm: dist/linux_%/signet FORCE
 	go run ./internal/charmpack/cmd -arch $* -binary $< -version "$(VERSION)" -out $@
 
 # The version is part of the path, so that a new pin installs anew and an old one is never taken for it.
 $(GOLANGCI_LINT):
-	GOBIN=$(@D) GOFLAGS= CGO_ENABLED=0 go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
 $(GOVULNCHECK):
-	GOBIN=$(@D) GOFLAGS= CGO_ENABLED=0 go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	GOBIN=$(@D) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
