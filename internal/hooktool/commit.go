@@ -158,14 +158,11 @@ func (s *Session) writeStatus(ctx context.Context, status *juju.Status) error {
 
 // settings encodes a map as the YAML that relation-set and state-set read from their standard input. Go's ASCII quoting
 // is a subset of YAML's double-quoted style, so no value can be taken for a number, a date or a document of its own, and
-// control characters survive; JSON would do for all but those and for keys beyond the Basic Multilingual Plane.
+// control characters survive. Keys are marked with a question mark, since a key without one ends at 1024 characters.
 func settings(values map[string]string) []byte {
 	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		text.WriteString(strconv.QuoteToASCII(key))
-		text.WriteString(": ")
-		text.WriteString(strconv.QuoteToASCII(values[key]))
-		text.WriteString("\n")
+		text.WriteString("? " + strconv.QuoteToASCII(key) + "\n: " + strconv.QuoteToASCII(values[key]) + "\n")
 	}
 	return []byte(text.String())
 }

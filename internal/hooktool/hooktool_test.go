@@ -295,8 +295,8 @@ func TestACommitPassesNoValueAsAnArgument(t *testing.T) {
 		"state-delete -- old", "state-set --file -",
 		"status-set -- blocked -look here",
 	}, commands, "secrets, then databags and state, the status last")
-	require.Equal(t, "\"secret.authority\": \"secret:9m4e2mr0ui3e8a215n4g\"\n", string(agent.asked[6].Stdin))
-	require.Equal(t, "\"chain\": \"hidden-3\"\n\"old\": \"\"\n", string(agent.asked[7].Stdin))
+	require.Equal(t, "? \"secret.authority\"\n: \"secret:9m4e2mr0ui3e8a215n4g\"\n", string(agent.asked[6].Stdin))
+	require.Equal(t, "? \"chain\"\n: \"hidden-3\"\n? \"old\"\n: \"\"\n", string(agent.asked[7].Stdin))
 }
 
 func TestASecretRefusedBecauseItExistsIsUpdated(t *testing.T) {
