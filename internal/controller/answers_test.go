@@ -89,6 +89,17 @@ func TestAModelWhoseSecretsLieElsewhereIsRefusedByName(t *testing.T) {
 	require.Empty(t, fake.asked["Uniter.CommitHookChanges"])
 }
 
+func TestAControllerThatKnowsNoSecretBackEndsIsItsOwn(t *testing.T) {
+	t.Parallel()
+	l, fake := linkTo(t, map[string][]any{"SecretsManager.GetSecretBackendConfigs": nil})
+	require.NoError(t, l.Commit(t.Context(), someSecret))
+	require.Len(t, fake.asked["Uniter.CommitHookChanges"], 1)
+
+	l, fake = linkTo(t, map[string][]any{"SecretsManager.GetSecretBackendConfigs": {&rpc.RequestError{Message: "database is locked"}}})
+	require.ErrorContains(t, l.Commit(t.Context(), someSecret), "cannot tell the model's secret back end: database is locked")
+	require.Empty(t, fake.asked["Uniter.CommitHookChanges"], "it is not guessed")
+}
+
 func TestARefusedCommitIsBlamedOnLostLeadershipOnlyIfItWas(t *testing.T) {
 	t.Parallel()
 	for sentence, c := range map[string]struct {
@@ -133,7 +144,6 @@ func oneRelation(settings ...any) map[string][]any {
 		})},
 		"Uniter.ReadSettings":                 {list(results{"settings": results{"a": "b"}})},
 		"Uniter.WatchRelationUnits":           {list(results{"RelationUnitsWatcherId": "1", "Changes": results{"changed": results{"web/0": results{}}}})},
-		"RelationUnitsWatcher.Stop":           {results{}},
 		"Uniter.ReadRemoteSettings":           settings,
 		"Uniter.ReadLocalApplicationSettings": {results{"settings": results{}}},
 	}
@@ -270,9 +280,9 @@ func TestTheWatcherOfARelationThatIsGoneIsNotRestored(t *testing.T) {
 		l, fake := linkTo(t, answers)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		notices := 0
-		require.NoError(t, l.Serve(ctx, func() { notices++ }))
-		require.Equal(t, 2, notices, "one when all watchers stand, one for the relation")
+		notices := newNotices()
+		require.NoError(t, l.Serve(ctx, notices.notify))
+		require.Len(t, notices.times, 2, "one when all watchers stand, one for the relation")
 		require.Equal(t, 1, fake.times("Uniter.WatchRelationUnits"))
 	})
 }
@@ -286,9 +296,9 @@ func TestALeaseThatNobodyTakesIsNotAskedForInALoop(t *testing.T) {
 		}))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		notices := 0
-		require.NoError(t, l.Serve(ctx, func() { notices++ }))
-		require.Equal(t, 1, notices)
+		notices := newNotices()
+		require.NoError(t, l.Serve(ctx, notices.notify))
+		require.Len(t, notices.times, 1)
 		asked := fake.times("LeadershipService.BlockUntilLeadershipReleased")
 		require.Greater(t, asked, 100, "twice a minute")
 		require.Less(t, asked, 150)
@@ -303,8 +313,8 @@ func TestLeadershipThatMovesUnnoticedIsFoundInTime(t *testing.T) {
 		l, _ := linkTo(t, watching(map[string][]any{"Uniter.ApplicationStatus": {follows, follows, leads}}))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		began, notices := time.Now(), []time.Duration{}
-		require.NoError(t, l.Serve(ctx, func() { notices = append(notices, time.Since(began)) }))
-		require.Equal(t, []time.Duration{0, leaderSettle + leaderRecheck}, notices)
+		notices := newNotices()
+		require.NoError(t, l.Serve(ctx, notices.notify))
+		require.Equal(t, []time.Duration{0, leaderSettle + leaderRecheck}, notices.times)
 	})
 }

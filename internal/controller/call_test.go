@@ -55,6 +55,9 @@ func (f *fakeAPI) APICall(facade string, _ int, _, method string, args, response
 		f.mu.Lock()
 		return rpc.ErrShutdown
 	}
+	if len(queue) == 0 && method == "Stop" {
+		return nil
+	}
 	if len(queue) == 0 {
 		return &rpc.RequestError{Message: "no such request " + name, Code: params.CodeNotImplemented}
 	}
@@ -69,6 +72,21 @@ func (f *fakeAPI) APICall(facade string, _ int, _, method string, args, response
 		return err
 	}
 	return json.Unmarshal(text, response)
+}
+
+// notices records when a watch notified, since it was made. Watchers do so from goroutines of their own.
+type notices struct {
+	began time.Time
+	mu    sync.Mutex
+	times []time.Duration
+}
+
+func newNotices() *notices { return &notices{began: time.Now()} }
+
+func (n *notices) notify() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.times = append(n.times, time.Since(n.began))
 }
 
 // denied is what a controller answers to what it does not want to explain.

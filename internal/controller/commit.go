@@ -165,15 +165,17 @@ func (c *client) newURI() (string, error) {
 // checkBackend refuses to put a secret into the controller where the model's secrets belong elsewhere: Juju would take
 // it, and its unit agent would later move it to where this program cannot read it.
 func (c *client) checkBackend() error {
-	info, err := c.secrets.GetSecretBackendConfig(nil)
-	if errors.Is(err, juju.ErrUnreachable) {
-		return fmt.Errorf("cannot tell the model's secret back end: %w", err)
+	var backends params.SecretBackendConfigResults
+	err := c.call("SecretsManager", "GetSecretBackendConfigs", params.SecretBackendArgs{}, &backends)
+	switch code(err) {
+	case params.CodeNotImplemented, params.CodeNotFound: // a controller of old, which is its own back end
+		return nil
 	}
 	if err != nil {
-		return nil // an older controller has no such call, or names none: it is the internal one
+		return fmt.Errorf("cannot tell the model's secret back end: %w", err)
 	}
-	if active, found := info.Configs[info.ActiveID]; found && active.BackendType != internalBackend {
-		return fmt.Errorf("cannot commit a secret: %w", externalBackend(active.BackendType, info.ActiveID))
+	if active, found := backends.Results[backends.ActiveID]; found && active.Config.BackendType != internalBackend {
+		return fmt.Errorf("cannot commit a secret: %w", externalBackend(active.Config.BackendType, backends.ActiveID))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -43,7 +44,7 @@ func TestDialSaysWhatIsWrong(t *testing.T) {
 			"its certificate does not match the CA", false,
 		},
 		"agent.conf is of another unit": {
-			func(s *scene, c *Config) { c.Unit = "signet/1" }, `it belongs to unit "signet/0", not to "signet/1"`, false,
+			func(_ *scene, c *Config) { c.Unit = "signet/1" }, `it belongs to unit "signet/0", not to "signet/1"`, false,
 		},
 		"agent.conf is missing": {
 			func(_ *scene, c *Config) { c.AgentConf += ".missing" }, "there is no such file", false,
@@ -152,7 +153,7 @@ func TestAControllerThatIsAwayIsAwaited(t *testing.T) {
 	require.NoError(t, s.juju.CloseListener())
 	conn := Start(s.config("signet/0"))
 	t.Cleanup(conn.Close)
-	s.eventually(func() bool { return conn.Err() != nil && conn.Err() != errConnecting })
+	s.eventually(func() bool { return conn.Err() != nil && !errors.Is(conn.Err(), errConnecting) })
 	_, err := conn.Snapshot(t.Context())
 	require.ErrorIs(t, err, juju.ErrUnreachable)
 	require.NoError(t, s.juju.Reopen())

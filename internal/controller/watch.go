@@ -60,7 +60,7 @@ func (l *link) Serve(parent context.Context, notify func()) error {
 	w.group.Wait()
 	_ = l.conn.Close()
 	if parent.Err() != nil {
-		return nil
+		err = nil
 	}
 	return err
 }
@@ -78,12 +78,12 @@ func (w *watch) start() error {
 	if err != nil {
 		return fmt.Errorf("cannot watch the config: %w", err)
 	}
-	if _, err := begin(w, w.ctx, "the config", config, w.changed, w.fail); err != nil {
+	if _, err := begin(w.ctx, w, "the config", config, w.changed, w.fail); err != nil {
 		return err
 	}
 	if addresses, err := w.self.WatchAddressesHash(); err != nil {
 		w.log.Debug("the unit's addresses are not watched", "cause", err)
-	} else if _, err := begin(w, w.ctx, "the addresses", addresses, w.changed, w.fail); err != nil {
+	} else if _, err := begin(w.ctx, w, "the addresses", addresses, w.changed, w.fail); err != nil {
 		return err
 	}
 	if err := w.watchSecrets(); err != nil {
@@ -107,7 +107,7 @@ type source[C any] interface {
 
 // begin takes a watcher's first event, which tells how things are, and has every later one handled. When the watcher
 // ends before the context does, ended is told why.
-func begin[T any, C ~<-chan T](w *watch, ctx context.Context, what string, s source[C], handle func(T) error, ended func(error)) (T, error) {
+func begin[T any, C ~<-chan T](ctx context.Context, w *watch, what string, s source[C], handle func(T) error, ended func(error)) (T, error) {
 	died := make(chan error, 1)
 	w.run(func() {
 		err := s.Wait()
@@ -168,7 +168,7 @@ func (w *watch) watchSecrets() error {
 	if err != nil {
 		return fmt.Errorf("cannot watch the secrets: %w", err)
 	}
-	_, err = begin(w, w.ctx, "the secrets", consumed, w.changed, w.fail)
+	_, err = begin(w.ctx, w, "the secrets", consumed, w.changed, w.fail)
 	return err
 }
 
@@ -178,7 +178,7 @@ func (w *watch) watchRelations() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch the unit's relations: %w", err)
 	}
-	return begin(w, w.ctx, "the unit's relations", relations, func(keys []string) error {
+	return begin(w.ctx, w, "the unit's relations", relations, func(keys []string) error {
 		if err := w.syncRelations(keys); err != nil {
 			return err
 		}
@@ -235,7 +235,7 @@ func (w *watch) addRelation(tag names.RelationTag) error {
 	w.mu.Lock()
 	w.relations[tag.Id()] = cancel
 	w.mu.Unlock()
-	_, err = begin(w, ctx, "the units of "+tag.Id(), units, func(watcher.RelationUnitsChange) error {
+	_, err = begin(ctx, w, "the units of "+tag.Id(), units, func(watcher.RelationUnitsChange) error {
 		w.notify()
 		return nil
 	}, func(err error) { w.relationEnded(tag, err) })
