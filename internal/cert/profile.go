@@ -12,12 +12,18 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 )
 
-var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+var (
+	oidCommonName     = asn1.ObjectIdentifier{2, 5, 4, 3}
+	oidOrganization   = asn1.ObjectIdentifier{2, 5, 4, 10}
+	oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+)
 
 // ClockSlack is how far before its issuer's NotBefore a certificate may be ordered: it then begins with its issuer. A
 // larger gap means a wrong clock.
@@ -111,8 +117,12 @@ func takeRequest(template *x509.Certificate, text string) error {
 	if err := CheckRequest(request); err != nil {
 		return err
 	}
-	if err := checkText("common name", request.Subject.CommonName); err != nil {
-		return err
+	for _, attribute := range request.Subject.Names {
+		if text, ok := attribute.Value.(string); ok {
+			if err := checkPrints("subject attribute "+attribute.Type.String(), text); err != nil {
+				return err
+			}
+		}
 	}
 	emptySubject := len(request.Subject.Names) == 0
 	hasNames := false
@@ -165,25 +175,46 @@ func takeNames(template *x509.Certificate, spec Spec) error {
 		}
 		template.IPAddresses = append(template.IPAddresses, ip.Unmap().AsSlice())
 	}
-	template.Subject = pkix.Name{CommonName: spec.CommonName, Organization: spec.Organizations}
 	template.DNSNames = spec.Names.DNS
-	return nil
+	template.Subject = pkix.Name{CommonName: spec.CommonName, Organization: spec.Organizations}
+	var err error
+	template.RawSubject, err = encodeSubject(spec)
+	return err
 }
 
-// checkText keeps what no certificate shall say out of a subject: control characters deceive people and programs
-// that read the subject as text. The limit is RFC 5280's ub-common-name and ub-organization-name.
+// encodeSubject writes each organization as a relative distinguished name of its own, in order, and the common name
+// last. pkix.Name would put all organizations into one set, which has no order and which few programs read.
+func encodeSubject(spec Spec) ([]byte, error) {
+	var sequence pkix.RDNSequence
+	for _, organization := range spec.Organizations {
+		sequence = append(sequence, pkix.RelativeDistinguishedNameSET{{Type: oidOrganization, Value: organization}})
+	}
+	if spec.CommonName != "" {
+		sequence = append(sequence, pkix.RelativeDistinguishedNameSET{{Type: oidCommonName, Value: spec.CommonName}})
+	}
+	der, err := asn1.Marshal(sequence)
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode the subject: %w", err)
+	}
+	return der, nil
+}
+
+// checkText checks an attribute of a subject. The limit is RFC 5280's ub-common-name and ub-organization-name.
 func checkText(what, text string) error {
 	const limit = 64
-	switch {
-	case !utf8.ValidString(text):
-		return fmt.Errorf("the %s is not valid UTF-8", what)
-	case utf8.RuneCountInString(text) > limit:
+	if utf8.RuneCountInString(text) > limit {
 		return fmt.Errorf("the %s %q has more than %d characters", what, shorten(text), limit)
 	}
-	for _, r := range text {
-		if !unicode.IsPrint(r) {
-			return fmt.Errorf("the %s %q has a character that does not print", what, shorten(text))
-		}
+	return checkPrints(what, text)
+}
+
+// checkPrints keeps out of a subject what deceives people and programs that read it as text.
+func checkPrints(what, text string) error {
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("the %s is not valid UTF-8", what)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Errorf("the %s %q has a character that does not print", what, shorten(text))
 	}
 	return nil
 }
@@ -240,8 +271,9 @@ func setUsages(template *x509.Certificate, spec Spec, issuer *x509.Certificate) 
 		return fmt.Errorf("%q is not a kind of certificate", shorten(string(spec.Kind)))
 	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
-	if _, ok := template.PublicKey.(*rsa.PublicKey); ok {
-		template.KeyUsage |= x509.KeyUsageKeyEncipherment // means nothing for ECDSA keys (RFC 8813, section 3)
+	// Only servers decipher keys (RFC 5280, 4.2.1.12), and no ECDSA key can (RFC 8813, section 3).
+	if _, ok := template.PublicKey.(*rsa.PublicKey); ok && slices.Contains(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
+		template.KeyUsage |= x509.KeyUsageKeyEncipherment
 	}
 	return nil
 }
@@ -255,7 +287,7 @@ func setAuthority(template *x509.Certificate, spec Spec, issuer *x509.Certificat
 	case limited && spec.PathLen >= issuer.MaxPathLen:
 		return fmt.Errorf("the authority may have %d authorities below it: one with %d more below it is too many",
 			issuer.MaxPathLen, spec.PathLen)
-	case spec.Request == "" && spec.CommonName == "", spec.Request != "" && template.RawSubject[1] == 0:
+	case len(template.RawSubject) <= 2: // an empty sequence
 		return errors.New("an authority needs a subject") // RFC 5280, 4.1.2.6
 	}
 	template.IsCA = true

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"time"
 )
@@ -42,10 +43,11 @@ func SerialText(serial *big.Int) string { return serial.Text(16) }
 // decided by a hash of the serial number, so that certificates issued together are not renewed together, and a
 // crash does not draw again.
 func RenewAt(certificate *x509.Certificate) time.Time {
-	life := certificate.NotAfter.Sub(certificate.NotBefore) + time.Second // NotAfter is inclusive (RFC 5280, 4.1.2.5)
-	if life <= 0 {
+	const longest = math.MaxInt64 - time.Second // what Sub cannot say is about 292 years to it
+	if certificate.NotAfter.Before(certificate.NotBefore) {
 		return certificate.NotBefore
 	}
+	life := min(certificate.NotAfter.Sub(certificate.NotBefore), longest) + time.Second // inclusive (RFC 5280, 4.1.2.5)
 	var serial []byte
 	if certificate.SerialNumber != nil {
 		serial = certificate.SerialNumber.Bytes()

@@ -85,7 +85,7 @@ func newKey(t *testing.T) cert.Key {
 
 func serverRequest() order.MakeRequest {
 	return order.MakeRequest{
-		Name: "server", Kind: cert.Server, CommonName: "10.0.0.1", Organizations: []string{"etcd"}, KeyType: cert.P256,
+		Name: "server", Kind: cert.Server, CommonName: "10.0.0.1", Organizations: []string{"etcd", "a"}, KeyType: cert.P256,
 		Names: cert.Names{DNS: []string{"etcd-0"}, IPs: []string{"10.0.0.1"}},
 	}
 }
@@ -167,7 +167,7 @@ func TestMakeRequest(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, cert.CheckRequest(parsed))
 	require.Equal(t, "10.0.0.1", parsed.Subject.CommonName)
-	require.Equal(t, []string{"etcd"}, parsed.Subject.Organization)
+	require.Equal(t, []string{"etcd", "a"}, parsed.Subject.Organization)
 	require.Contains(t, parsed.Subject.String(), "2.5.4.45=")
 	names, err := cert.RequestNames(parsed)
 	require.NoError(t, err)

@@ -18,6 +18,8 @@ import (
 )
 
 var (
+	oidCommonName       = asn1.ObjectIdentifier{2, 5, 4, 3}
+	oidOrganization     = asn1.ObjectIdentifier{2, 5, 4, 10}
 	oidUniqueIdentifier = asn1.ObjectIdentifier{2, 5, 4, 45} // x500UniqueIdentifier
 	oidExtKeyUsage      = asn1.ObjectIdentifier{2, 5, 29, 37}
 	oidServerAuth       = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 1}
@@ -88,16 +90,7 @@ func (f *Folder) readKey(name string) (cert.Key, crypto.Signer, error) {
 // libraries write one, so that a renewal has another text than its predecessor: providers take equal texts for the same
 // request. The signature is deterministic (RFC 6979; PKCS #1 v1.5 is so by itself).
 func requestText(o order.MakeRequest, key crypto.Signer) (string, error) {
-	template := &x509.CertificateRequest{
-		Subject: pkix.Name{
-			CommonName: o.CommonName, Organization: o.Organizations,
-			ExtraNames: []pkix.AttributeTypeAndValue{{
-				Type:  oidUniqueIdentifier,
-				Value: asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(o.ID())},
-			}},
-		},
-		DNSNames: o.Names.DNS,
-	}
+	template := &x509.CertificateRequest{Subject: requestSubject(o), DNSNames: o.Names.DNS}
 	for _, text := range o.Names.IPs {
 		ip, err := netip.ParseAddr(text)
 		if err != nil || ip.Zone() != "" {
@@ -117,6 +110,23 @@ func requestText(o order.MakeRequest, key crypto.Signer) (string, error) {
 		return "", err
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), nil
+}
+
+// requestSubject has each attribute in a set of its own, in order: pkix.Name would put all organizations into one, which
+// has no order.
+func requestSubject(o order.MakeRequest) pkix.Name {
+	var subject pkix.Name
+	add := func(oid asn1.ObjectIdentifier, value any) {
+		subject.ExtraNames = append(subject.ExtraNames, pkix.AttributeTypeAndValue{Type: oid, Value: value})
+	}
+	for _, organization := range o.Organizations {
+		add(oidOrganization, organization)
+	}
+	if o.CommonName != "" {
+		add(oidCommonName, o.CommonName)
+	}
+	add(oidUniqueIdentifier, asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(o.ID())})
+	return subject
 }
 
 func usageOf(kind cert.Kind) asn1.ObjectIdentifier {
