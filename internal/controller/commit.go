@@ -103,7 +103,7 @@ func (c *client) addSecrets(arg *params.CommitHookChangesArg, wanted []juju.Secr
 	if err := c.checkBackend(); err != nil {
 		return nil, err
 	}
-	wanted, err := c.resolve(wanted)
+	listed, err := c.listSecrets()
 	if err != nil {
 		return nil, err
 	}
@@ -113,44 +113,35 @@ func (c *client) addSecrets(arg *params.CommitHookChangesArg, wanted []juju.Secr
 		if err != nil {
 			return nil, err
 		}
-		if secret.URI == "" {
-			uri, err := c.newURI()
-			if err != nil {
+		have := existing(listed, secret)
+		switch {
+		case have.URI == "":
+			if have.URI, err = c.newURI(); err != nil {
 				return nil, err
 			}
-			secret.URI = uri
 			arg.SecretCreates = append(arg.SecretCreates,
-				params.CreateSecretArg{UpsertSecretArg: values, URI: &uri, OwnerTag: c.ownerTag(secret).String()})
-		} else {
+				params.CreateSecretArg{UpsertSecretArg: values, URI: &have.URI, OwnerTag: c.ownerTag(secret).String()})
+		case have.checksum != values.Content.Checksum: // the controller would make a revision of the same content, too
 			values.Label = nil // it has it
-			arg.SecretUpdates = append(arg.SecretUpdates, params.UpdateSecretArg{UpsertSecretArg: values, URI: secret.URI})
+			arg.SecretUpdates = append(arg.SecretUpdates, params.UpdateSecretArg{UpsertSecretArg: values, URI: have.URI})
 		}
 		if secret.Owner != juju.OwnedByUnit {
-			published[secretKeyPrefix+secret.Label] = secret.URI
+			published[secretKeyPrefix+secret.Label] = have.URI
 		}
 	}
 	return published, nil
 }
 
-// resolve gives the URIs of those secrets that exist under the label of one to be created.
-func (c *client) resolve(wanted []juju.Secret) ([]juju.Secret, error) {
-	listed, err := c.listSecrets()
-	if err != nil {
-		return nil, err
-	}
-	resolved := make([]juju.Secret, len(wanted))
-	for i, secret := range wanted {
-		if secret.Owner == "" {
-			secret.Owner = juju.OwnedByApplication
+// existing finds the secret that this one is to be: by its URI, else by owner and label. One without a URI is yet to be
+// created; one whose URI is not listed is left to the controller to refuse.
+func existing(listed []ownSecret, secret juju.Secret) ownSecret {
+	for _, have := range listed {
+		sameLabel := have.Label == secret.Label && (have.Owner == juju.OwnedByUnit) == (secret.Owner == juju.OwnedByUnit)
+		if have.URI == secret.URI || (secret.URI == "" && sameLabel) {
+			return have
 		}
-		for _, have := range listed {
-			if secret.URI == "" && have.Label == secret.Label && have.Owner == secret.Owner {
-				secret.URI = have.URI
-			}
-		}
-		resolved[i] = secret
 	}
-	return resolved, nil
+	return ownSecret{Secret: juju.Secret{URI: secret.URI}}
 }
 
 // newURI reserves the URI of a secret to be.

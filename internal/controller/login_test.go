@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -17,9 +18,14 @@ import (
 	"time"
 
 	"github.com/juju/juju/agent"
+	"github.com/juju/juju/api"
+	"github.com/juju/juju/rpc"
+	"github.com/juju/juju/rpc/params"
 	"github.com/juju/names/v5"
 	"github.com/juju/version/v2"
 	"github.com/stretchr/testify/require"
+
+	"github.com/signet-charm/signet/internal/juju"
 )
 
 const testPassword = "correct-horse-battery"
@@ -137,4 +143,34 @@ func TestAnAgentConfThatIsNotThereSaysSo(t *testing.T) {
 	require.ErrorContains(t, err, "there is no such file")
 	_, err = readAgentConf(t.TempDir(), "")
 	require.ErrorContains(t, err, "not a regular file")
+}
+
+func TestEachRefusedLoginNamesTheNextStep(t *testing.T) {
+	t.Parallel()
+	who, err := readAgentConf(writeConf(t, nil, nil), "")
+	require.NoError(t, err)
+	refused := func(code string) error { return &rpc.RequestError{Message: "refused", Code: code} }
+	for sentence, c := range map[string]struct {
+		err   error
+		want  string
+		waits bool
+	}{
+		"the model moved":              {&api.RedirectError{CACert: "another"}, "the model moved to another controller", true},
+		"the controller is upgraded":   {refused(params.CodeUpgradeInProgress), "it will be tried again", true},
+		"the model is migrated":        {refused(params.CodeMigrationInProgress), "it will be tried again", true},
+		"the controller is overloaded": {refused(params.CodeTryAgain), "it will be tried again", true},
+		"the login takes too long":     {api.ConnectionOpenTimedOut, "check that it runs", true},
+		"the model is gone":            {refused(params.CodeModelNotFound), "the unit or its model was removed", false},
+		"the unit is gone":             {refused(params.CodeNotFound), "the unit or its model was removed", false},
+		"the password is wrong":        {refused(params.CodeUnauthorized), "refuses the password", false},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			err := explain(c.err, "/agent.conf", who)
+			require.ErrorContains(t, err, c.want)
+			require.ErrorContains(t, err, "127.0.0.1:1")
+			require.Equal(t, c.waits, errors.Is(err, juju.ErrUnreachable))
+			require.NotContains(t, err.Error(), testPassword)
+		})
+	}
 }

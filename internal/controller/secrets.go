@@ -45,8 +45,9 @@ func takeSecretKeys(relations []juju.Relation) map[string]string {
 // ownSecret is one secret of the unit's or the application's, before its content is read.
 type ownSecret struct {
 	juju.Secret
-	id     string // the URI's
-	latest int    // revision; 0 when not known
+	id       string // the URI's
+	latest   int    // revision; 0 when not known
+	checksum string // of the latest revision's content; empty when not known
 }
 
 // readSecrets reads the secrets that the unit can know of, by label: its own and, as the leader, the application's are
@@ -96,7 +97,7 @@ func (c *client) listSecrets() ([]ownSecret, error) {
 		}
 		own = append(own, ownSecret{
 			Secret: juju.Secret{URI: uriOf(metadata.URI.ID), Label: metadata.Label, Owner: owner},
-			id:     metadata.URI.ID, latest: metadata.LatestRevision,
+			id:     metadata.URI.ID, latest: metadata.LatestRevision, checksum: metadata.LatestRevisionChecksum,
 		})
 	}
 	return own, nil
@@ -223,8 +224,8 @@ var secretKey = regexp.MustCompile(`^[a-z](?:-?[a-z0-9]){2,}$`)
 // secretLimit is the size in bytes that secret-add allows a content.
 const secretLimit = 1000 * 1000
 
-// secretArgs makes the arguments that create or update one secret. The checksum lets the controller see an update that
-// changes nothing.
+// secretArgs makes the arguments that create or update one secret. The checksum is the one that Juju's own agents send:
+// whoever updates the secret next sees by it what would change nothing.
 func secretArgs(secret juju.Secret) (params.UpsertSecretArg, error) {
 	if secret.Label == "" {
 		return params.UpsertSecretArg{}, fmt.Errorf("cannot commit a secret without a label")

@@ -154,6 +154,22 @@ func TestACommitChangesAllThatItNames(t *testing.T) {
 	}, s.snapshot(s.dial("signet/1")).Secrets, "every unit reads the application's secrets")
 }
 
+func TestASecretOfTheSameContentGetsNoNewRevision(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, sandbox.Options{})
+	conn := s.dial("signet/0")
+	secret := juju.Secret{Label: "ca", Owner: juju.OwnedByApplication, Content: map[string]string{"one-key": "a", "another": "b"}}
+	for range 3 {
+		require.NoError(t, conn.Commit(t.Context(), juju.Changes{Secrets: []juju.Secret{secret}}))
+	}
+	secret.URI = s.model.Secrets("signet")[0].URI
+	require.NoError(t, conn.Commit(t.Context(), juju.Changes{Secrets: []juju.Secret{secret}}))
+	require.Equal(t, 1, s.model.Secrets("signet")[0].Latest)
+	secret.Content["another"] = "c"
+	require.NoError(t, conn.Commit(t.Context(), juju.Changes{Secrets: []juju.Secret{secret}}))
+	require.Equal(t, 2, s.model.Secrets("signet")[0].Latest)
+}
+
 func TestASecretThatTheOtherUnitsCannotFindIsPublishedByTheNextCommit(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, sandbox.Options{})
