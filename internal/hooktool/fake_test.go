@@ -93,8 +93,7 @@ func (j *Jujuc) commands() []string {
 // fakeAgent serves a scripted agent at a socket of its own and gives the environment of its hook.
 func fakeAgent(t *testing.T, answers map[string]answer) (*Jujuc, Environment) {
 	t.Helper()
-	listener, err := net.Listen("unix", filepath.Join(shortDir(t), "s"))
-	require.NoError(t, err)
+	listener := listen(t)
 	return serveFake(t, listener, answers), Environment{
 		Network: "unix", Address: listener.Addr().String(), ContextID: "signet/0-start-1", CharmDir: t.TempDir(), TempDir: t.TempDir(),
 		Unit: "signet/0", ModelName: "prod", ModelUUID: "uuid", JujuVersion: "3.6.25", Hook: "start",
@@ -123,13 +122,12 @@ func serveFake(t *testing.T, listener net.Listener, answers map[string]answer) *
 	return agent
 }
 
-// shortDir is a folder whose path leaves room for a socket's name.
-func shortDir(t *testing.T) string {
+// listen listens on a socket of the test's own.
+func listen(t *testing.T) net.Listener {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "s")
+	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	return dir
+	return listener
 }
 
 func open(t *testing.T, env Environment) *Session {

@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -58,7 +59,7 @@ func callTool(argv0 string, args []string, env func(string) string, stdin io.Rea
 	if req.ContextId == "" {
 		return 0, errors.New("JUJU_CONTEXT_ID not set")
 	}
-	conn, err := dialAgent(env)
+	conn, err := dialAgent(context.Background(), env)
 	if err != nil {
 		return 0, fmt.Errorf("cannot reach the unit agent: %w", err)
 	}
@@ -82,13 +83,13 @@ func callTool(argv0 string, args []string, env func(string) string, stdin io.Rea
 }
 
 // dialAgent opens the socket that the environment names; over TCP with TLS, as for an agent in another container.
-func dialAgent(env func(string) string) (net.Conn, error) {
+func dialAgent(ctx context.Context, env func(string) string) (net.Conn, error) {
 	network, address := env("JUJU_AGENT_SOCKET_NETWORK"), env("JUJU_AGENT_SOCKET_ADDRESS")
 	if address == "" {
 		return nil, errors.New("JUJU_AGENT_SOCKET_ADDRESS not set")
 	}
 	if network != "tcp" {
-		return net.Dial("unix", address)
+		return new(net.Dialer).DialContext(ctx, "unix", address)
 	}
 	pem, err := os.ReadFile(env("JUJU_AGENT_CA_CERT"))
 	if err != nil {
@@ -98,7 +99,8 @@ func dialAgent(env func(string) string) (net.Conn, error) {
 	if !roots.AppendCertsFromPEM(pem) {
 		return nil, errors.New("JUJU_AGENT_CA_CERT names a file without a certificate")
 	}
-	return tls.Dial(network, address, &tls.Config{
+	dialer := tls.Dialer{Config: &tls.Config{
 		RootCAs: roots, ServerName: juju.ApplicationOf(env("JUJU_UNIT_NAME")), MinVersion: tls.VersionTLS12,
-	})
+	}}
+	return dialer.DialContext(ctx, network, address)
 }
