@@ -46,7 +46,7 @@ type Journal interface {
 type Config struct {
 	Store   Store
 	Journal Journal
-	Rand    io.Reader // of serial numbers and keys; nil means crypto/rand
+	Rand    io.Reader // of serial numbers, safe for concurrent use; nil means crypto/rand
 }
 
 // Embedded is a certificate authority that keeps its keys in a store of this unit. It is an agent.Carrier for

@@ -3,11 +3,16 @@
 package ca_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"strings"
 	"testing"
@@ -195,6 +200,32 @@ func TestIdentifiersAreOfRFC7093(t *testing.T) {
 	require.NoError(t, err)
 	old := sha1.Sum(point)
 	require.NotEqual(t, old[:], leaf.SubjectKeyId, "not SHA-1, which FIPS mode refuses")
+}
+
+func TestRequestsWithOtherKeysAreSigned(t *testing.T) {
+	t.Parallel()
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	require.NoError(t, err)
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	memory := newMemory()
+	signer := memory.create(t, cert.P256)
+	for sentence, key := range map[string]crypto.Signer{"Ed25519": ed, "P-521": p521, "RSA": rsaKey} {
+		der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+			Subject: pkix.Name{CommonName: "node"}, DNSNames: []string{"node.example"},
+		}, key)
+		require.NoError(t, err)
+		o := catest.ServerOrder(signer)
+		o.KeyType = ""
+		o.Spec = cert.Spec{
+			Kind: cert.Server, ServerAuth: true, Life: time.Hour,
+			Request: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})),
+		}
+		leaf := parse(t, done(t, memory.open(), o).Issued.Certificate)
+		require.True(t, cert.SameKey(key.Public(), leaf.PublicKey), sentence)
+	}
 }
 
 func TestARefusalIsRecordedOnce(t *testing.T) {

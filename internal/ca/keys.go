@@ -171,18 +171,14 @@ func (e *Embedded) outboxKey(id order.ID, keyType cert.KeyType) (cert.Key, crypt
 // madeKey gives the key that was made for an order; nil when there is none that can be read.
 func (e *Embedded) madeKey(id order.ID) (cert.Key, crypto.PublicKey, error) {
 	blob, err := e.store.Read(outboxPrefix + string(id))
-	if errors.Is(err, fs.ErrNotExist) {
-		return cert.Key{}, nil, nil
-	}
 	if err != nil {
-		return cert.Key{}, nil, err
+		return cert.Key{}, nil, ignoreAbsent(err)
 	}
 	key := cert.NewKey(string(blob))
-	private, err := cert.ParseKey(key)
-	if err != nil {
-		return cert.Key{}, nil, nil
+	if private, err := cert.ParseKey(key); err == nil {
+		return key, private.Public(), nil
 	}
-	return key, private.Public(), nil
+	return cert.Key{}, nil, nil
 }
 
 // issuedBefore gives the last certificate that the journal has for an order.

@@ -86,7 +86,7 @@ func (l *linter) zlint(der []byte, foreign bool) ([]string, error) {
 	}
 	certificate, err := zx509.ParseCertificate(der)
 	if err != nil {
-		return []string{"zlint cannot read it: " + err.Error()}, nil
+		return nil, fail("lint", "the certificate would be wrong: zlint cannot read it: %v", err)
 	}
 	worst := lint.Warn
 	if foreign {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,11 +31,11 @@ func validSpec(t *rapid.T) cert.Spec {
 		return strings.Join(rapid.SliceOfN(label, 1, 4).Draw(t, "labels"), ".")
 	})
 	address := rapid.Custom(func(t *rapid.T) string {
-		if b := rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "bytes"); rapid.Bool().Draw(t, "IPv6") {
-			return fmt.Sprintf("2001:db8::%x:%x", int(b[4])<<8|int(b[5])|1, int(b[6])<<8|int(b[7])|1)
-		} else {
-			return fmt.Sprintf("%d.%d.%d.%d", b[0], b[1], b[2], b[3])
+		b := rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "bytes")
+		if rapid.Bool().Draw(t, "IPv6") {
+			return netip.AddrFrom16([16]byte(b)).Unmap().String()
 		}
+		return netip.AddrFrom4([4]byte(b)).String()
 	})
 	word := rapid.StringMatching(`[A-Za-zÄé0-9:][A-Za-zÄé0-9:. -]{0,20}[A-Za-zÄé0-9:]`)
 	spec := cert.Spec{

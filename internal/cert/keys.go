@@ -141,8 +141,8 @@ func PublicKeyOf(text string) (crypto.PublicKey, error) {
 
 // SameKey reports whether both are the same public key.
 func SameKey(a, b crypto.PublicKey) bool {
-	comparable, ok := a.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && comparable.Equal(b)
+	key, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && key.Equal(b)
 }
 
 // KeyHash names a public key: the SHA-256 of its SubjectPublicKeyInfo as 64 hexadecimal digits.

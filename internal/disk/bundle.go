@@ -183,7 +183,7 @@ func (f *Folder) place(dir string, o order.Install, files []content) error {
 // writeGeneration writes the bundle's files and its manifest into a folder that did not exist, and gives its name. What
 // it wrote is removed again when it fails: the disk may be full.
 func (f *Folder) writeGeneration(dir string, o order.Install, files []content) (string, error) {
-	name, path := "", ""
+	var name, path string
 	for number := 1; ; number++ {
 		name = fmt.Sprintf(".%s-%s-%d", o.Name, o.ID(), number)
 		path = filepath.Join(dir, name)
@@ -329,9 +329,7 @@ func (f *Folder) readPlaces(name string) (places, error) {
 		return places{}, trouble("read", path, err)
 	}
 	var known places
-	if json.Unmarshal(encoded, &known) != nil {
-		return places{}, nil // damaged: the next installation writes it anew
-	}
+	_ = json.Unmarshal(encoded, &known) // when it is damaged, the next installation writes it anew
 	return known, nil
 }
 

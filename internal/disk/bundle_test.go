@@ -88,6 +88,18 @@ func TestInstallElsewhereMoves(t *testing.T) {
 	require.Equal(t, string(own.ID()), survey(t, folder)["bundle.certificates"])
 }
 
+func TestInstallThroughALinkedFolder(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(base, "run"), 0o755))
+	require.NoError(t, os.Symlink("run", filepath.Join(base, "var-run")))
+	file := order.File{Name: "ca.crt", Text: "ca"}
+	carried(t, open(t, t.TempDir()), bundle(filepath.Join(base, "var-run"), file))
+	carried(t, open(t, t.TempDir()), bundle(filepath.Join(base, "var-run", "below"), file))
+	require.Equal(t, "ca", read(t, base, "run", "certificates", "ca.crt"))
+	require.Equal(t, "ca", read(t, base, "run", "below", "certificates", "ca.crt"))
+}
+
 func TestInstallOfTheUnitsOwnKey(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

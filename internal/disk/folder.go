@@ -62,7 +62,7 @@ func OpenOn(root string, system System) (*Folder, error) {
 		return nil, trouble("open", root, err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		if err := os.Chmod(root, 0o700); err != nil {
+		if err := os.Chmod(root, 0o700); err != nil { //nolint:gosec // a folder is entered by its x bit
 			return nil, trouble("close to others", root, err)
 		}
 	}

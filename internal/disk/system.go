@@ -42,8 +42,8 @@ type Op struct {
 // operation, done or not done, and lose what was not synced.
 type System func(Op) error
 
-// Perform is the System of the operating system. Modes are as given, whatever the umask. It never follows a symbolic
-// link at the end of Path.
+// Perform is the System of the operating system. Modes are as given, whatever the umask. What it writes never goes
+// through a symbolic link at the end of Path.
 func Perform(op Op) error {
 	switch op.Kind {
 	case Mkdir:
@@ -52,11 +52,20 @@ func Perform(op Op) error {
 		}
 		return os.Chmod(op.Path, op.Mode)
 	case Create:
-		return write(op.Path, os.O_CREATE|os.O_EXCL, op.Mode, op.Data)
+		return change(op.Path, os.O_CREATE|os.O_EXCL, func(file *os.File) error {
+			if err := file.Chmod(op.Mode); err != nil {
+				return err
+			}
+			_, err := file.Write(op.Data)
+			return err
+		})
 	case Append:
-		return write(op.Path, os.O_APPEND, 0, op.Data)
+		return change(op.Path, os.O_APPEND, func(file *os.File) error {
+			_, err := file.Write(op.Data)
+			return err
+		})
 	case Truncate:
-		return os.Truncate(op.Path, op.Size)
+		return change(op.Path, 0, func(file *os.File) error { return file.Truncate(op.Size) })
 	case Symlink:
 		return os.Symlink(op.To, op.Path)
 	case Rename:
@@ -69,22 +78,17 @@ func Perform(op Op) error {
 	return fmt.Errorf("%q is not an operation", op.Kind)
 }
 
-func write(path string, flags int, mode fs.FileMode, data []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW|flags, mode)
+func change(path string, flags int, how func(*os.File) error) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW|flags, 0o600)
 	if err != nil {
 		return err
 	}
-	if flags&os.O_CREATE != 0 {
-		err = file.Chmod(mode)
-	}
-	if err == nil {
-		_, err = file.Write(data)
-	}
-	return errors.Join(err, file.Close())
+	return errors.Join(how(file), file.Close())
 }
 
+// syncPath may follow a link: folders such as /var/run are one.
 func syncPath(path string) error {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
