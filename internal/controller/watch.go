@@ -33,7 +33,8 @@ type watch struct {
 	notify func()
 	group  sync.WaitGroup
 
-	mu        sync.Mutex
+	syncing   sync.Mutex // one syncRelations at a time, or a relation might get two watchers
+	mu        sync.Mutex // guards what follows
 	relations map[string]context.CancelFunc // by relation key: ends its watcher
 	restarts  map[string]int                // by relation key
 }
@@ -189,6 +190,8 @@ func (w *watch) watchRelations() ([]string, error) {
 
 // syncRelations watches the units of each of these relations that still exists, and no longer those of the others.
 func (w *watch) syncRelations(keys []string) error {
+	w.syncing.Lock()
+	defer w.syncing.Unlock()
 	var tags []names.RelationTag
 	for _, key := range keys {
 		if !names.IsValidRelation(key) {
