@@ -33,8 +33,8 @@ type watch struct {
 	notify func()
 	group  sync.WaitGroup
 
-	syncing   sync.Mutex // one syncRelations at a time, or a relation might get two watchers
-	mu        sync.Mutex // guards what follows
+	syncing   sync.Mutex                    // one syncRelations at a time, or a relation might get two watchers
+	mu        sync.Mutex                    // guards what follows
 	relations map[string]context.CancelFunc // by relation key: ends its watcher
 	restarts  map[string]int                // by relation key
 }
