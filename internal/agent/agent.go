@@ -59,6 +59,7 @@ type Unit struct {
 	Folder    Folder
 	Now       func() time.Time
 	Log       *slog.Logger
+	Trouble   string // why a hook takes the turn although an agent runs, for the status; empty for no trouble
 }
 
 // Outcome is what a turn came to.

@@ -17,22 +17,16 @@ type SystemdUnit struct {
 	Name    string // "signet-unit-signet-0"
 	Binary  string // absolute path
 	Args    []string
-	Folder  string   // the unit's own state folder
-	Writes  []string // further folders it must be able to write, such as certificate-directory
-	Reads   []string // the unit agent's folder, where agent.conf lies
-	UnitDir string   // where unit files lie; empty for /etc/systemd/system
+	UnitDir string // where unit files lie; empty for /etc/systemd/system
 }
 
-// File gives the unit file. The service sees the file system read-only but for its own folders, and may do little
-// besides reading, writing and opening network connections: what it guards is worth it.
+// File gives the unit file. The service may do little besides reading, writing and opening network connections: what it
+// guards is worth it. The file system stays writable, because laying certificates where the operator wants them
+// (certificate-directory) is the service's work.
 func (s SystemdUnit) File() string {
 	command := []string{quote(s.Binary)}
 	for _, arg := range s.Args {
 		command = append(command, quote(arg))
-	}
-	writes := []string{quote(s.Folder)}
-	for _, dir := range s.Writes {
-		writes = append(writes, quote("-"+dir))
 	}
 	return `# Written by the signet charm; it is written anew at each upgrade.
 [Unit]
@@ -45,12 +39,8 @@ Type=notify
 ExecStart=` + strings.Join(command, " ") + `
 Restart=always
 RestartSec=5
-WatchdogSec=0
 UMask=0077
 LimitCORE=0
-ProtectSystem=strict
-ReadWritePaths=` + strings.Join(writes, " ") + `
-ProtectHome=read-only
 PrivateTmp=yes
 PrivateDevices=yes
 ProtectClock=yes

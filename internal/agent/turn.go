@@ -75,6 +75,9 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 		return juju.Snapshot{}, fmt.Errorf("cannot read the model: %w", err)
 	}
 	snap.Local = map[string]string{}
+	if u.Trouble != "" {
+		snap.Local[unit.TroubleKey] = u.Trouble
+	}
 	for _, survey := range []func() (map[string]string, error){u.Folder.Survey, u.Authority.Authorities} {
 		found, err := survey()
 		if err != nil {

@@ -46,14 +46,16 @@ func (p *program) hook(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return nil
-	case !errors.Is(err, agent.ErrNoAgent):
+	case errors.Is(err, agent.ErrNoAgent):
+		return p.ownTurn(ctx, env, at, "")
+	default:
 		p.logger().Warn("the agent could not do it; the hook takes the turn itself", "error", err)
+		return p.ownTurn(ctx, env, at, err.Error())
 	}
-	return p.ownTurn(ctx, env, at)
 }
 
-// ownTurn takes one turn over the hook tools.
-func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at place) (err error) {
+// ownTurn takes one turn over the hook tools. Trouble is why the agent did not.
+func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at place, trouble string) (err error) {
 	folder, err := disk.Open(at.stateDir)
 	if err != nil {
 		return err
@@ -64,7 +66,9 @@ func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at plac
 		return err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
-	_, err = p.unit(session, folder).Turn(ctx)
+	unit := p.unit(session, folder)
+	unit.Trouble = trouble
+	_, err = unit.Turn(ctx)
 	return err
 }
 
@@ -86,7 +90,6 @@ func (p *program) lookAfterService(ctx context.Context, env hooktool.Environment
 		Name:   at.service(),
 		Binary: at.charmDir + "/dispatch",
 		Args:   []string{"agent", "--unit", at.unit, "--charm-dir", at.charmDir, "--state-dir", at.stateDir},
-		Folder: at.stateDir,
 	}
 	leaving := env.Hook == "stop" || env.Hook == "remove"
 	// Juju 2.9 has no API version in common with the agent: hooks alone do the work there.
@@ -97,9 +100,6 @@ func (p *program) lookAfterService(ctx context.Context, env hooktool.Environment
 	case leaving:
 		return true, service.Remove(ctx)
 	case env.Hook == "install" || env.Hook == "upgrade-charm" || env.Hook == "start":
-		if _, err := disk.Open(at.stateDir); err != nil { // systemd wants the folders it makes writable to be there
-			return false, err
-		}
 		return false, service.Install(ctx)
 	}
 	return false, nil

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +37,9 @@ func TestMain(m *testing.M) {
 //	add-unit APP, remove-unit UNIT, lose-machine UNIT, lead UNIT, config APP option=value…
 //	start-agent UNIT, kill-agent UNIT
 //	write UNIT RELATION KEY VALUE|@FILE  what a charm would write into its databag; RELATION is its endpoint's name
+//	chmod-conf UNIT MODE                 of the unit's agent.conf
 //	settle                               run hooks until nothing is due
+//	await UNIT PATTERN                   likewise, until the unit's status matches
 //	bag UNIT|APP RELATION [KEY]          print a databag, without what Juju puts there
 //	status UNIT, hooks UNIT, files UNIT  print the status, the hooks that ran since the last time, what lies on disk
 //	certificates                         print who holds what; fails unless everything verifies
@@ -96,6 +99,8 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"lose-machine": {"unit", 1, (*story).loseMachine},
 		"lead":         {"unit", 1, (*story).lead},
 		"config":       {"app option=value...", 2, (*story).config},
+		"await":        {"unit pattern", 2, (*story).await},
+		"chmod-conf":   {"unit mode", 2, (*story).chmodConf},
 		"start-agent":  {"unit", 1, (*story).startAgent},
 		"kill-agent":   {"unit", 1, (*story).killAgent},
 		"write":        {"unit endpoint key value|@file", 4, (*story).write},
@@ -274,6 +279,30 @@ func (s *story) settle(ctx context.Context, _ *bytes.Buffer, _ []string) error {
 		}
 		return nil
 	})
+}
+
+// await settles until a unit's status matches a pattern.
+func (s *story) await(ctx context.Context, w *bytes.Buffer, args []string) error {
+	pattern, err := regexp.Compile(args[1])
+	if err != nil {
+		return err
+	}
+	return s.stage.settle(ctx, func() error {
+		w.Reset()
+		if err := s.status(ctx, w, args[:1]); err != nil || pattern.Match(w.Bytes()) {
+			return err
+		}
+		return fmt.Errorf("the status is %s", w)
+	})
+}
+
+// chmodConf changes the mode of a unit's agent.conf, which is trusted only while nobody else may read it.
+func (s *story) chmodConf(_ context.Context, _ *bytes.Buffer, args []string) error {
+	mode, err := strconv.ParseUint(args[1], 8, 32)
+	if err != nil {
+		return err
+	}
+	return os.Chmod(s.stage.controller.AgentConf(args[0]), os.FileMode(mode))
 }
 
 func (s *story) bag(_ context.Context, w *bytes.Buffer, args []string) error {

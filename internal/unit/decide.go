@@ -26,6 +26,9 @@ type Plan struct {
 	Wake    time.Time      // 4. take another turn no later than this; zero means never
 }
 
+// TroubleKey is where Snapshot.Local says why the agent, which watches the clock, cannot take turns.
+const TroubleKey = "trouble"
+
 // Decide is total (never fails: bad input becomes a denial or a status), deterministic (same arguments, same plan,
 // whatever the map order) and idempotent (once its plan is in force it plans nothing new).
 func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
@@ -36,6 +39,9 @@ func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 	bags := maps.Clone(authority.Bags)
 	maps.Copy(bags, consumer.Bags)
 	reports := slices.Concat(config.reports, authority.Reports, consumer.Reports)
+	if trouble := snap.Local[TroubleKey]; trouble != "" {
+		reports = append(reports, juju.Status{Level: juju.Waiting, Message: "only hooks do the work, so renewals may be late: " + trouble})
+	}
 	return Plan{
 		Entries: authority.Entries,
 		Orders:  slices.Concat(authority.Orders, consumer.Orders),

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package agent_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/signet-charm/signet/internal/agent"
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+func TestTurnChangesNothingWhereNothingIsToChange(t *testing.T) {
+	t.Parallel()
+	f := idle()
+	outcome, err := f.unit().Turn(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, f.snap.Status, outcome.Status)
+	require.Equal(t, []string{"snapshot"}, f.events)
+}
+
+func TestTurnLooksAgainWhenLeadershipMoved(t *testing.T) {
+	t.Parallel()
+	f := idle()
+	f.snap.Status = juju.Status{}
+	f.failing = []error{fmt.Errorf("commit: %w", juju.ErrNotLeader)}
+	outcome, err := f.unit().Turn(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, juju.Active, outcome.Status.Level)
+	require.Equal(t, []string{"snapshot", "commit", "snapshot", "commit", "prune"}, f.events)
+	require.False(t, f.locked)
+}
+
+func TestTurnReportsWhatFailed(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		spoil func(*fakeUnit)
+		want  string
+	}{
+		"the snapshot": {func(f *fakeUnit) { f.fail = errors.New("refused") }, "cannot read the model: refused"},
+		"the commit": {func(f *fakeUnit) { f.snap.Status, f.failing = juju.Status{}, []error{errors.New("refused")} },
+			"cannot commit the turn's changes: refused"},
+		"the seal": {func(f *fakeUnit) {
+			f.snap.Secrets = []juju.Secret{{Label: "seal", Content: map[string]string{"key": "short"}}}
+		}, "cannot use secret seal: its member key is not 32 bytes in base64"},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := idle()
+			test.spoil(f)
+			_, err := f.unit().Turn(t.Context())
+			require.EqualError(t, err, test.want)
+			require.False(t, f.locked, "the lock is given back")
+		})
+	}
+}
+
+// A unit whose CA cannot be made says so and goes on; it does not try without end in one turn.
+func TestTurnEndsThoughOrdersFail(t *testing.T) {
+	t.Parallel()
+	f := &fakeUnit{snap: juju.Snapshot{
+		Unit: "signet/0", Leader: true,
+		Relations: []juju.Relation{{ID: 1, Endpoint: juju.Endpoint{Name: "peers", Role: juju.Peers}}},
+	}}
+	outcome, err := f.unit().Turn(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, juju.Status{Level: juju.Blocked, Message: "cannot create the CA: not here"}, outcome.Status)
+	require.Equal(t, []string{"snapshot", "carry", "commit", "prune"}, f.events)
+}
+
+func TestSystemdUnitIsHardened(t *testing.T) {
+	t.Parallel()
+	unit := agent.SystemdUnit{
+		Name: "signet-signet-0", Binary: "/var/lib/juju/agents/unit-signet-0/charm/dispatch",
+		Args: []string{"agent", "--unit", `odd "$name" %i\`},
+	}.File()
+	for _, line := range []string{
+		`ExecStart="/var/lib/juju/agents/unit-signet-0/charm/dispatch" "agent" "--unit" "odd \"$$name\" %%i\\"`,
+		"Type=notify", "UMask=0077", "NoNewPrivileges=yes", "MemoryDenyWriteExecute=yes",
+		"SystemCallFilter=@system-service", "LimitCORE=0",
+	} {
+		require.Contains(t, unit, line+"\n")
+	}
+}
