@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -62,25 +63,31 @@ func EncodeCertificates(certificates ...*x509.Certificate) string {
 // the last one that the pool has, last. Each step is proved by a signature, so the pool's order does not matter; where
 // two would do (a CA's own and its cross-signed certificate), the pool's first is taken. The pool may hold the leaf.
 func Issuers(leaf *x509.Certificate, pool []*x509.Certificate) []*x509.Certificate {
-	var chain []*x509.Certificate
-	used := make([]bool, len(pool))
-	for current := leaf; !SelfSigned(current); {
-		next := -1
-		for i, candidate := range pool {
-			if !used[i] && bytes.Equal(candidate.RawSubject, current.RawIssuer) &&
-				!candidate.Equal(current) && current.CheckSignatureFrom(candidate) == nil {
-				next = i
-				break
-			}
-		}
-		if next < 0 {
-			break
-		}
-		used[next] = true
-		current = pool[next]
-		chain = append(chain, current)
+	chain := []*x509.Certificate{leaf}
+	for next := issuer(chain, pool); next != nil; next = issuer(chain, pool) {
+		chain = append(chain, next)
 	}
-	return chain
+	return chain[1:]
+}
+
+// issuer finds who signed the last certificate of a chain, apart from those in it; nil when there is nobody.
+func issuer(chain, pool []*x509.Certificate) *x509.Certificate {
+	c := chain[len(chain)-1]
+	var candidates []*x509.Certificate
+	for _, candidate := range pool {
+		if bytes.Equal(candidate.RawSubject, c.RawIssuer) && !slices.ContainsFunc(chain, candidate.Equal) {
+			candidates = append(candidates, candidate)
+		}
+	}
+	if len(candidates) == 0 || SelfSigned(c) { // a signature costs more than all else here, so it is checked last
+		return nil
+	}
+	for _, candidate := range candidates {
+		if c.CheckSignatureFrom(candidate) == nil {
+			return candidate
+		}
+	}
+	return nil
 }
 
 // OrderChain puts the certificates of one chain in order, leaf first and root last, whatever order they came in;

@@ -2,8 +2,8 @@
 
 // Package dialect translates relation data into asks and grants and back, for the two wire dialects of
 // tls-certificates and for certificate_transfer. It reads hostile input: each item stands alone, and what cannot be
-// understood becomes a Denial with a reason while all others are served. Where to look next: legacy.go and csr.go, one
-// file for each dialect, then package provider, which decides about asks.
+// understood becomes a Denial with a reason while all others are served. Where to look next: detect.go, which tells the
+// dialects apart, and legacy.go and csr.go, one file for each; then package provider, which decides about asks.
 package dialect
 
 import (
@@ -83,7 +83,7 @@ type Denial struct {
 	Relation int
 	Unit     string // the remote unit; empty for the application's own databag
 	Item     string // what is refused, as its writer would look for it: "client_cert_requests[system:kubelet]"
-	Ask      AskID  // empty when the item never became an ask
+	Ask      AskID  // empty when the item never became an ask; then it takes nothing from an ask for the same request
 	Request  string // CSR dialect: the request's text when it can be echoed, i.e. parses as a request
 	Code     Code
 	Reason   string // a sentence without full stop, for the operator
@@ -111,8 +111,8 @@ type Publication struct {
 	Common       *Common // legacy: what every consumer gets; nil leaves it as it is
 	Grants       []Grant
 	Denials      []Denial
-	Reading      Reading // what was asked: who is present decides which answers are withdrawn
-	Capabilities *Capabilities
+	Reading      Reading       // what was asked: who is present decides which answers are withdrawn
+	Capabilities *Capabilities // CSR dialect; nil withdraws them
 }
 
 // Common is the part of a legacy answer that all units of a relation share.

@@ -58,16 +58,20 @@ func requireStable(t *testing.T, rel juju.Relation) dialect.Reading {
 
 func FuzzReadLegacy(f *testing.F) {
 	seeds(f, "tls-certificates", func(relation wire.Relation) (added int) {
-		for unit, bag := range relation.Requirer.Units {
+		for _, bag := range relation.Requirer.Units {
 			if bag["unit_name"] != "" {
-				f.Add(unit, bag["unit_name"], bag["common_name"], bag["sans"], bag["cert_requests"], bag["application_cert_requests"])
+				f.Add(false, bag["unit_name"], bag["common_name"], bag["sans"], bag["cert_requests"], bag["application_cert_requests"])
 				added++
 			}
 		}
 		return added
 	})
-	f.Add("remote-0a/1", "etcd/1", "a", "{", `{"a": {"sans": ["x"]}, "a": {}, "\ud800": {}}`, `[{"common_name": "ca"}]`)
-	f.Fuzz(func(t *testing.T, unit, unitName, commonName, sans, requests, shared string) {
+	f.Add(true, "etcd/1", "a", "{", `{"a": {"sans": ["x"]}, "a": {}, "\ud800": {}}`, `[{"common_name": "ca"}]`)
+	f.Fuzz(func(t *testing.T, crossModel bool, unitName, commonName, sans, requests, shared string) {
+		unit := "requirer/1" // Juju's own names are no input of anybody's
+		if crossModel {
+			unit = "remote-0a/1"
+		}
 		rel := etcd(map[string]juju.Bag{unit: {
 			"unit_name": unitName, "common_name": commonName, "sans": sans,
 			"cert_requests": requests, "application_cert_requests": shared,

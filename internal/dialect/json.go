@@ -301,7 +301,11 @@ func encode(value any) string {
 // set writes a JSON value into a bag, with sorted keys as the reactive charms do, unless what stands there already says
 // the same: a value written differently would fire hooks on the other side for nothing.
 func set(bag map[string]string, key string, value any) {
-	wanted, _ := canonical(encode(value))
+	text := encode(value)
+	if text == bag[key] { // as it is in all but the first of many turns
+		return
+	}
+	wanted, _ := canonical(text)
 	if standing, ok := canonical(bag[key]); ok && standing == wanted {
 		return
 	}
