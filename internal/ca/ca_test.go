@@ -87,11 +87,14 @@ func TestAnAuthorityIsMadeOnce(t *testing.T) {
 	later := authorityOrder(cert.P256)
 	later.NotBefore = later.NotBefore.Add(time.Hour)
 	require.Equal(t, first, done(t, memory.open(), later))
+	held, err := memory.open().Authorities()
+	require.NoError(t, err)
 	hash, err := cert.KeyHash(parse(t, first.Authority.Certificate).PublicKey)
 	require.NoError(t, err)
-	held, err := memory.Names("")
+	require.Equal(t, map[string]string{"authority.1": hash}, held)
+	outbox, err := memory.Names("outbox.")
 	require.NoError(t, err)
-	require.Equal(t, []string{"authority.1." + hash}, held, "its key is kept in one place")
+	require.Empty(t, outbox, "its key is kept in one place")
 }
 
 func TestABadAuthorityIsRefused(t *testing.T) {
@@ -153,7 +156,7 @@ func TestAGivenKeyIsAdopted(t *testing.T) {
 	wrong := signer
 	wrong.Key = newMemory().create(t, cert.P256).Key
 	require.Equal(t, "key-mismatch", failure(t, here.open(), catest.ServerOrder(wrong)).Code)
-	held, err := here.Names("authority.")
+	held, err := here.open().Authorities()
 	require.NoError(t, err)
 	require.Empty(t, held)
 
@@ -161,7 +164,7 @@ func TestAGivenKeyIsAdopted(t *testing.T) {
 	other := catest.ServerOrder(public)
 	other.Ask = "another"
 	done(t, here.open(), other)
-	held, err = here.Names("authority.")
+	held, err = here.open().Authorities()
 	require.NoError(t, err)
 	require.Len(t, held, 1)
 }

@@ -18,8 +18,8 @@ import (
 )
 
 // The store's names: "authority.<generation>.<cert.KeyHash>" for the keys of authorities, since two units may each have
-// made a first authority before one of them was published (disk.Folder.Survey tells which are there); and
-// "outbox.<order ID>" for keys made for others, until their owners have them.
+// made a first authority before one of them was published; and "outbox.<order ID>" for keys made for others, until their
+// owners have them.
 const (
 	authorityPrefix = "authority."
 	outboxPrefix    = "outbox."
@@ -29,6 +29,24 @@ const (
 type signer struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
+}
+
+// Authorities tells which authorities' keys this unit holds, for juju.Snapshot.Local: "authority.<generation>" gives the hashes of their public
+// keys (cert.KeyHash), sorted and separated by spaces; there is nearly always one.
+func (e *Embedded) Authorities() (map[string]string, error) {
+	names, err := e.store.Names(authorityPrefix)
+	if err != nil {
+		return nil, err
+	}
+	held := map[string]string{}
+	for _, name := range names {
+		generation, hash, found := strings.Cut(strings.TrimPrefix(name, authorityPrefix), ".")
+		if found {
+			key := authorityPrefix + generation
+			held[key] = strings.TrimSpace(held[key] + " " + hash)
+		}
+	}
+	return held, nil
 }
 
 // Forget removes the keys that were made for these orders. Call it when the answers have been published: from then on

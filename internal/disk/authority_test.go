@@ -43,19 +43,6 @@ func TestTheEmbeddedAuthorityKeepsItsContractOnDisk(t *testing.T) {
 	})
 }
 
-func TestSurveyTellsWhichAuthorityKeysAreHeld(t *testing.T) {
-	t.Parallel()
-	folder := open(t, t.TempDir())
-	require.NotContains(t, survey(t, folder), "authority.1")
-	made := authority(folder).Carry(t.Context(), authorityOrder())
-	require.Nil(t, made.Failure)
-	public, err := cert.PublicKeyOf(made.Authority.Certificate)
-	require.NoError(t, err)
-	hash, err := cert.KeyHash(public)
-	require.NoError(t, err)
-	require.Equal(t, hash, survey(t, folder)["authority.1"])
-}
-
 // Power is lost at each operation of the disk while a certificate is made: there is never a second one, and one that was
 // answered is durable, with its key.
 func TestALossOfPowerGivesOneCertificate(t *testing.T) {

@@ -9,19 +9,13 @@ import (
 	"github.com/signet-charm/signet/internal/cert"
 )
 
-// authorityPrefix begins the names under which package ca keeps the keys of authorities:
-// "authority.<generation>.<hash>".
-const authorityPrefix = "authority."
-
 // Survey tells what is on disk, for juju.Snapshot.Local:
 //
 //	bundle.<name>   the ID of the installed order, if each of its files is as it was written
 //	request.<name>  the PEM of the current request, if its key is there
-//	authority.<n>   the hashes (cert.KeyHash) of the keys held for the n-th authority, separated by spaces; nearly
-//	                always one
 //	hostname        the machine's
 //
-// What is damaged is not told, so that it is ordered anew.
+// What is damaged is not told, so that it is ordered anew. The keys of authorities are package ca's to tell.
 func (f *Folder) Survey() (map[string]string, error) {
 	found := map[string]string{}
 	bundles, err := f.list(bundlesName, func(name string) bool { return strings.HasSuffix(name, ".json") })
@@ -46,16 +40,6 @@ func (f *Folder) Survey() (map[string]string, error) {
 		name := strings.TrimSuffix(file, ".csr")
 		if text, ok := f.request(name); ok {
 			found["request."+name] = text
-		}
-	}
-	held, err := f.Secrets().Names(authorityPrefix)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range held {
-		if generation, hash, ok := strings.Cut(strings.TrimPrefix(name, authorityPrefix), "."); ok {
-			key := authorityPrefix + generation
-			found[key] = strings.TrimSpace(found[key] + " " + hash)
 		}
 	}
 	if hostname, err := os.Hostname(); err == nil {
