@@ -77,7 +77,7 @@ func (s *Service) rest(outcome Outcome, err error, failures *int) time.Duration 
 	if err != nil {
 		limit := min(longestPause, firstPause<<min(*failures, 16))
 		*failures++
-		pause := rand.N(limit) + time.Millisecond
+		pause := rand.N(limit) + time.Millisecond //nolint:gosec // spreads load, guards nothing
 		s.Unit.Log.Error("the turn failed", "error", err, "again_in", pause.Round(time.Millisecond))
 		return pause
 	}

@@ -29,7 +29,7 @@ type reply struct {
 	Error   string     `json:"error,omitempty"`
 }
 
-// ErrNoAgent: no agent answers on the socket, so whoever asked takes the turn itself.
+// ErrNoAgent says that no agent answers on the socket, so whoever asked takes the turn itself.
 var ErrNoAgent = errors.New("no agent answers")
 
 const (

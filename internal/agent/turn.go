@@ -74,17 +74,15 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 	if err != nil {
 		return juju.Snapshot{}, fmt.Errorf("cannot read the model: %w", err)
 	}
+	local, err := u.Folder.Survey()
+	if err != nil {
+		return juju.Snapshot{}, err
+	}
 	snap.Local = map[string]string{}
 	if u.Trouble != "" {
 		snap.Local[unit.TroubleKey] = u.Trouble
 	}
-	for _, survey := range []func() (map[string]string, error){u.Folder.Survey, u.Authority.Authorities} {
-		found, err := survey()
-		if err != nil {
-			return juju.Snapshot{}, err
-		}
-		maps.Copy(snap.Local, found)
-	}
+	maps.Copy(snap.Local, local)
 	return snap, nil
 }
 

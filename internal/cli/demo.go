@@ -129,7 +129,7 @@ func (d *demonstration) loseLeader(ctx context.Context) error {
 	if err := d.stage.model().RemoveUnit(leader); err != nil {
 		return err
 	}
-	if _, err := d.stage.addActorUnit("kubernetes-worker", kubernetesWorker()); err != nil {
+	if err := d.stage.addActorUnit("kubernetes-worker", kubernetesWorker()); err != nil {
 		return err
 	}
 	return d.settle(ctx, "signet", "node")
@@ -137,10 +137,10 @@ func (d *demonstration) loseLeader(ctx context.Context) error {
 
 // check prints the table, and compares with what was there before the leader was lost: nobody's certificate may have
 // changed.
-func (d *demonstration) check(context.Context) error {
+func (d *demonstration) check(ctx context.Context) error {
 	holdings := d.holdings()
 	fmt.Fprintln(d.stdout)
-	faulty, err := printInventory(d.stdout, holdings, installedJudges())
+	faulty, err := printInventory(ctx, d.stdout, holdings, installedJudges())
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -138,7 +139,7 @@ func (s *stage) requestHoldings(relation sandbox.RelationInfo, unit, requests st
 // installed gives what a unit of signet has laid on disk as a consumer.
 func installed(unit, dir string) []holding {
 	read := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(dir, name)) //nolint:gosec // the stage's own folder
+		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			return ""
 		}
@@ -194,7 +195,7 @@ func (h holding) verify() (*x509.Certificate, error) {
 }
 
 // printInventory writes the table of who holds what, and returns how many do not verify.
-func printInventory(w io.Writer, holdings []holding, judges []judge) (faulty int, err error) {
+func printInventory(ctx context.Context, w io.Writer, holdings []holding, judges []judge) (faulty int, err error) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "WHO\tKIND\tSUBJECT AND NAMES\tEXPIRES\tVERIFIED")
 	for _, h := range holdings {
@@ -202,7 +203,7 @@ func printInventory(w io.Writer, holdings []holding, judges []judge) (faulty int
 		verdict := "Go"
 		for _, j := range judges {
 			if err == nil {
-				err = j.verify(h)
+				err = j.verify(ctx, h)
 				verdict += ", " + j.name
 			}
 		}

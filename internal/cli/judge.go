@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,7 +24,7 @@ func installedJudges() []judge {
 		{name: "openssl", program: "openssl", args: func(leaf, chain, trust string) []string {
 			return []string{"verify", "-x509_strict", "-CAfile", trust, "-untrusted", chain, leaf}
 		}},
-		{name: "certtool", program: "certtool", args: func(leaf, chain, trust string) []string {
+		{name: "certtool", program: "certtool", args: func(leaf, _, trust string) []string {
 			return []string{"--verify", "--load-ca-certificate", trust, "--infile", leaf}
 		}},
 	}
@@ -38,12 +39,12 @@ func installedJudges() []judge {
 }
 
 // verify has the judge verify a certificate. Only certificates are written out, never a key.
-func (j judge) verify(h holding) error {
+func (j judge) verify(ctx context.Context, h holding) error {
 	dir, err := os.MkdirTemp("", "signet-judge-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	paths := map[string]string{}
 	for name, text := range map[string]string{"leaf": h.leaf + "\n" + h.chain, "chain": h.chain + "\n" + h.trust, "trust": h.trust} {
 		paths[name] = filepath.Join(dir, name+".pem")
@@ -51,7 +52,7 @@ func (j judge) verify(h holding) error {
 			return err
 		}
 	}
-	output, err := exec.Command(j.program, j.args(paths["leaf"], paths["chain"], paths["trust"])...).CombinedOutput() //nolint:gosec // fixed programs
+	output, err := exec.CommandContext(ctx, j.program, j.args(paths["leaf"], paths["chain"], paths["trust"])...).CombinedOutput() //nolint:gosec // fixed programs
 	if err != nil {
 		return fmt.Errorf("%s: %s", j.name, strings.Join(strings.Fields(string(output)), " "))
 	}

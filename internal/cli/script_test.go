@@ -52,7 +52,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "../../testdata/script",
 		Setup: func(env *testscript.Env) error {
-			dir, err := os.MkdirTemp("", "signet-") // not below the test's folder: paths of sockets are short
+			dir, err := os.MkdirTemp("", "signet-") //nolint:usetesting // paths of sockets are short, and the test's folder is deep
 			if err != nil {
 				return err
 			}
@@ -215,7 +215,7 @@ func (s *story) unrelate(_ context.Context, _ *bytes.Buffer, args []string) erro
 func (s *story) addUnit(_ context.Context, _ *bytes.Buffer, args []string) error {
 	var err error
 	if a, scripted := s.actor(args[0]); scripted {
-		_, err = s.stage.addActorUnit(args[0], a)
+		err = s.stage.addActorUnit(args[0], a)
 	} else {
 		_, err = s.stage.addSignetUnit(args[0])
 	}
@@ -359,8 +359,8 @@ func (s *story) files(_ context.Context, w *bytes.Buffer, args []string) error {
 	return nil
 }
 
-func (s *story) certificates(_ context.Context, w *bytes.Buffer, _ []string) error {
-	faulty, err := printInventory(w, s.holdings(), installedJudges())
+func (s *story) certificates(ctx context.Context, w *bytes.Buffer, _ []string) error {
+	faulty, err := printInventory(ctx, w, s.holdings(), installedJudges())
 	if faulty > 0 {
 		return fmt.Errorf("%d certificates do not verify:\n%s", faulty, w)
 	}

@@ -107,19 +107,19 @@ func (s *stage) addActor(app string, a actor, units int) error {
 		return err
 	}
 	for range units {
-		if _, err := s.addActorUnit(app, a); err != nil {
+		if err := s.addActorUnit(app, a); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *stage) addActorUnit(app string, a actor) (string, error) {
+func (s *stage) addActorUnit(app string, a actor) error {
 	unit, err := s.model().AddUnit(app)
 	if err != nil {
-		return "", err
+		return err
 	}
-	return unit, s.runner.Attach(unit, a)
+	return s.runner.Attach(unit, a)
 }
 
 func (s *stage) unitCharmDir(unit string) string {
@@ -169,7 +169,7 @@ func (s *stage) startAgent(ctx context.Context, unit string) error {
 	if err != nil {
 		return err
 	}
-	command := exec.Command(binary, "agent", "--unit", unit, "--charm-dir", s.unitCharmDir(unit), "--state-dir", s.stateDir(unit)) //nolint:gosec // this very binary
+	command := exec.CommandContext(context.WithoutCancel(ctx), binary, "agent", "--unit", unit, "--charm-dir", s.unitCharmDir(unit), "--state-dir", s.stateDir(unit)) //nolint:gosec // this very binary
 	command.Args[0] = "signet"
 	command.Env = append(os.Environ(), append(s.unitEnv(unit), "NOTIFY_SOCKET="+path)...)
 	command.Stdout, command.Stderr = s.output, s.output

@@ -4,6 +4,7 @@ package juju_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -95,7 +96,7 @@ func TestConfigRefusesOneOptionAtATime(t *testing.T) {
 	require.True(t, config.Flag("flag", true))
 	require.Zero(t, config.Span("span", 0))
 	require.Equal(t, []string{"a", "b"}, config.Words("words"))
-	require.Equal(t, 101*7*24.0, config.Span("long", 0).Hours())
+	require.Equal(t, 101*7*24*time.Hour, config.Span("long", 0))
 	require.Zero(t, config.Span("far", 0))
 	require.Len(t, config.Errors, 4)
 	require.EqualError(t, config.Errors[0], `config choice: "z" is none of a, b`)

@@ -73,7 +73,7 @@ func refuseSpoiled(t *testing.T, s *step, offer dialect.Offer, i item) {
 			i.want.Names.DNS = []string{"other.example.com"}
 			i.want.Kind = cert.Server
 		},
-		"another certificate": func(o *dialect.Offer, i *item) { o.Issued.Key, o.Dialect = cert.Key{}, dialect.Legacy },
+		"another certificate": func(o *dialect.Offer, _ *item) { o.Issued.Key, o.Dialect = cert.Key{}, dialect.Legacy },
 	} {
 		spoiled, wanted := offer, i
 		spoil(&spoiled, &wanted)

@@ -98,7 +98,7 @@ func (s *step) ask() {
 	s.renew(items)
 	for _, relation := range relations {
 		s.decision.Bags[relation.ID] = juju.OwnBags{
-			Unit: dialect.Request(relation, s.snap.Unit, wants(items), s.dialects(relation, items)...),
+			Unit: dialect.Request(relation, s.snap.Unit, wants(items), dialects(relation)...),
 		}
 	}
 	s.install(items, relations[0])
@@ -216,7 +216,7 @@ func (s *step) renew(items []item) {
 }
 
 // dialects says how to ask: in both dialects, until this provider is seen to speak the CSR one.
-func (s *step) dialects(relation juju.Relation, items []item) []dialect.Dialect {
+func dialects(relation juju.Relation) []dialect.Dialect {
 	for _, spoken := range dialect.Spoken(relation) {
 		if spoken == dialect.CSR {
 			return []dialect.Dialect{dialect.CSR}

@@ -45,7 +45,7 @@ func turn(t require.TestingT, w *world, now time.Time) unit.Plan {
 func atRest(t require.TestingT, w *world, now time.Time) {
 	plan := unit.Decide(now, w.snap, nil)
 	require.Empty(t, plan.Orders)
-	require.True(t, plan.Changes.Empty(), "still to change: %+v", plan.Changes)
+	require.True(t, plan.Changes.Empty(), "still to change: %+v %v", plan.Changes, plan.Changes.Status)
 }
 
 func TestFirstLeaderMakesTheCA(t *testing.T) {
