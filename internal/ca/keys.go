@@ -31,8 +31,8 @@ type signer struct {
 	key         crypto.Signer
 }
 
-// Authorities tells which authorities' keys this unit holds, for juju.Snapshot.Local: "authority.<generation>" gives the hashes of their public
-// keys (cert.KeyHash), sorted and separated by spaces; there is nearly always one.
+// Authorities tells which authorities' keys this unit holds, for juju.Snapshot.Local: "authority.<generation>" gives the
+// hashes of their public keys (cert.KeyHash), sorted and separated by spaces; there is nearly always one.
 func (e *Embedded) Authorities() (map[string]string, error) {
 	names, err := e.store.Names(authorityPrefix)
 	if err != nil {
