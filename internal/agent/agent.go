@@ -35,6 +35,8 @@ type Carrier interface {
 // Authority carries order.CreateAuthority and order.Sign.
 type Authority interface {
 	Carrier
+	// Authorities tells which CAs this unit can sign for, as juju.Snapshot.Local.
+	Authorities() (map[string]string, error)
 	// Prune drops the private keys that were kept, since before a time, only to answer a repeated order.
 	Prune(before time.Time) error
 }

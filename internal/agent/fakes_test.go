@@ -109,6 +109,8 @@ func (f *fakeUnit) setFailure(err error) {
 
 type fakeAuthority struct{ *fakeUnit }
 
+func (fakeAuthority) Authorities() (map[string]string, error) { return nil, nil }
+
 func (f fakeAuthority) Prune(time.Time) error {
 	f.note("prune")
 	return nil

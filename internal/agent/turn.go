@@ -74,15 +74,17 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 	if err != nil {
 		return juju.Snapshot{}, fmt.Errorf("cannot read the model: %w", err)
 	}
-	local, err := u.Folder.Survey()
-	if err != nil {
-		return juju.Snapshot{}, err
-	}
 	snap.Local = map[string]string{}
 	if u.Trouble != "" {
 		snap.Local[unit.TroubleKey] = u.Trouble
 	}
-	maps.Copy(snap.Local, local)
+	for _, survey := range []func() (map[string]string, error){u.Folder.Survey, u.Authority.Authorities} {
+		found, err := survey()
+		if err != nil {
+			return juju.Snapshot{}, err
+		}
+		maps.Copy(snap.Local, found)
+	}
 	return snap, nil
 }
 

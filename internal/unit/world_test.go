@@ -4,6 +4,7 @@ package unit_test
 
 import (
 	"context"
+	"maps"
 	"os"
 
 	"github.com/stretchr/testify/require"
@@ -90,5 +91,8 @@ func (w *world) carry(wanted order.Order) order.Answer {
 func (w *world) survey() {
 	onDisk, err := w.folder.Survey()
 	require.NoError(w.t, err)
+	keys, err := w.authority.Authorities()
+	require.NoError(w.t, err)
 	w.snap.Local = onDisk
+	maps.Copy(w.snap.Local, keys)
 }
