@@ -98,10 +98,14 @@ func (x *Index) topLevel(ask Ask) (cert.Issued, bool) {
 	return issued, err == nil && speaksFor(leaf, ask.CommonName)
 }
 
-// speaksFor reports whether a certificate was made for a common name, be it only among its alternative names, as when
-// the common name is too long to stand in a subject.
+// speaksFor reports whether a certificate was made for a common name. One that is too long to stand in a subject (RFC
+// 5280, ub-common-name) is left out there and stands among the alternative names, if it can stand there at all.
 func speaksFor(leaf *x509.Certificate, commonName string) bool {
-	return leaf.Subject.CommonName == commonName || leaf.VerifyHostname(commonName) == nil
+	if leaf.Subject.CommonName != "" {
+		return leaf.Subject.CommonName == commonName
+	}
+	const upperBound = 64
+	return len(commonName) > upperBound || leaf.VerifyHostname(commonName) == nil
 }
 
 // decode gives the pairs under a key; none when its value is not such an object.
