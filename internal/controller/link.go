@@ -30,9 +30,12 @@ type link struct {
 	canSecrets bool
 	unjoined   chan struct{} // capacity 1: a snapshot met a relation that the unit agent has yet to enter
 
+	stray chan []string // capacity 1: keys of relations that a snapshot met and the watch does not know
+
 	mu       sync.Mutex
-	tracked  map[string]int // by secret ID: the revision this connection told the controller it reads
-	unlisted juju.Bag       // keys that the peer databag lacks, see setUnlisted
+	tracked  map[string]int     // by secret ID: the revision this connection told the controller it reads
+	watched  map[string]watched // by relation key: the relations whose units are watched
+	unlisted juju.Bag           // keys that the peer databag lacks, see setUnlisted
 }
 
 // open logs in and makes a link of the connection.
@@ -67,7 +70,7 @@ func newLink(ctx context.Context, conn api.Connection, who identity, config Conf
 		conn: conn, unit: who.unit, app: names.NewApplicationTag(application), endpoints: config.Endpoints, log: config.Log,
 		version: who.version, modelName: model.Name, modelUUID: model.UUID,
 		canSecrets: conn.BestFacadeVersion("SecretsManager") > 0,
-		unjoined:   make(chan struct{}, 1), tracked: map[string]int{},
+		unjoined:   make(chan struct{}, 1), stray: make(chan []string, 1), tracked: map[string]int{}, watched: map[string]watched{},
 	}
 	if l.version == "" {
 		version, _ := conn.ServerVersion()

@@ -90,6 +90,7 @@ func (c *client) readRelations(leader bool) ([]juju.Relation, error) {
 		default:
 		}
 	}
+	c.missed(found)
 	if err := c.readBags(found, leader); err != nil {
 		return nil, err
 	}

@@ -143,6 +143,7 @@ func TestWatchersFollowRelationsThatComeAndGo(t *testing.T) {
 	s := newScene(t, sandbox.Options{})
 	conn := s.dial("signet/0")
 	s.quiet(conn)
+	require.NoError(t, s.model.Attend("signet/0", true)) // its agent takes the unit through the relation's end
 	for range 5 {
 		id := s.integrate()
 		s.told(conn, func(snap juju.Snapshot) bool { return len(snap.At("certificates")) == 1 })
@@ -151,9 +152,29 @@ func TestWatchersFollowRelationsThatComeAndGo(t *testing.T) {
 			return snap.At("certificates")[0].RemoteUnits["web/0"]["unit_name"] == "web_0"
 		})
 		require.NoError(t, s.model.RemoveRelation(id))
+		s.told(conn, func(snap juju.Snapshot) bool { return snap.At("certificates")[0].Broken })
+		require.NoError(t, s.model.LeaveScope(id, "signet/0"))
 		s.told(conn, func(snap juju.Snapshot) bool { return len(snap.At("certificates")) == 0 })
 	}
 	require.NoError(t, conn.Err(), "relations that go are no reason to connect again")
+}
+
+func TestARelationThatIsMadeAgainUnderItsOldKeyIsWatched(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, sandbox.Options{})
+	id := s.integrate()
+	conn := s.dial("signet/0")
+	s.quiet(conn)
+	for range 10 {
+		// Faster than any watcher looks: it sees the same key, alive before and after.
+		require.NoError(t, s.model.RemoveRelation(id))
+		id = s.integrate()
+		require.Equal(t, id, s.relation(conn).ID)
+		s.writeAs("web/0", id, map[string]string{"unit_name": "web_0"}, nil)
+		s.told(conn, func(snap juju.Snapshot) bool {
+			return snap.At("certificates")[0].RemoteUnits["web/0"]["unit_name"] == "web_0"
+		})
+	}
 }
 
 func TestARelationThatTheUnitAgentEntersLateIsLookedForAgain(t *testing.T) {
