@@ -38,7 +38,7 @@ func NewIndex(rel juju.Relation) *Index {
 
 // Published gives what the own databags already publish for an ask, wherever it may stand, if it can be used: readable,
 // with the key that belongs to it, not revoked. Whether it is what the ask wants now is not looked at. In the CSR
-// dialect only the leader can see it.
+// dialect only the leader can see it. It decodes the databags each time: for more than one ask make an Index.
 func Published(rel juju.Relation, ask Ask) (cert.Issued, bool) { return NewIndex(rel).Published(ask) }
 
 // PublishedClient gives the global client certificate of the legacy dialect that the own unit databag publishes.

@@ -50,7 +50,7 @@ func refuse(item string, err error) refusal {
 	if errors.As(err, &m) {
 		return refusal{item, m.code, m.reason}
 	}
-	return refusal{item, Malformed, quoteNothing(err)}
+	return refusal{item, Malformed, bounded(err)}
 }
 
 // member is one member of a JSON object.
@@ -73,7 +73,7 @@ func document(text string, limit int) (json.RawMessage, error) {
 		return raw, nil
 	}
 	var ignored any
-	return nil, malformed("the value is not JSON: %s", quoteNothing(json.Unmarshal(raw, &ignored)))
+	return nil, malformed("the value is not JSON: %s", bounded(json.Unmarshal(raw, &ignored)))
 }
 
 // documentList is document for a value that must be a list; null is an empty one.
@@ -112,7 +112,7 @@ func list(raw json.RawMessage) ([]json.RawMessage, error) {
 	}
 	var items []json.RawMessage
 	if err := json.Unmarshal(raw, &items); err != nil {
-		return nil, malformed("it is not a list: %s", quoteNothing(err))
+		return nil, malformed("it is not a list: %s", bounded(err))
 	}
 	return items, nil
 }
@@ -125,17 +125,18 @@ func object(raw json.RawMessage) (members []member, doubled []string, err error)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	if _, err := decoder.Token(); err != nil {
-		return nil, nil, malformed("it is not an object: %s", quoteNothing(err))
+		return nil, nil, malformed("it is not an object: %s", bounded(err))
 	}
 	count := map[string]int{}
 	for decoder.More() {
-		name, err := decoder.Token()
+		token, err := decoder.Token()
 		if err != nil {
-			return nil, nil, malformed("it is not an object: %s", quoteNothing(err))
+			return nil, nil, malformed("it is not an object: %s", bounded(err))
 		}
-		m := member{name: name.(string)}
+		name, _ := token.(string) // a member's name is nothing else
+		m := member{name: name}
 		if err := decoder.Decode(&m.value); err != nil {
-			return nil, nil, malformed("it is not an object: %s", quoteNothing(err))
+			return nil, nil, malformed("it is not an object: %s", bounded(err))
 		}
 		if count[m.name]++; count[m.name] == 2 {
 			doubled = append(doubled, m.name)
@@ -177,7 +178,7 @@ func str(raw json.RawMessage) (string, error) {
 	}
 	var text string
 	if err := json.Unmarshal(raw, &text); err != nil {
-		return "", malformed("it is not a string: %s", quoteNothing(err))
+		return "", malformed("it is not a string: %s", bounded(err))
 	}
 	return text, checkText(text)
 }
@@ -268,8 +269,8 @@ func quote(text string) string {
 	return quoted
 }
 
-// quoteNothing bounds an error's text.
-func quoteNothing(err error) string {
+// bounded is an error's text, cut to a bounded length.
+func bounded(err error) string {
 	text := err.Error()
 	if len(text) > maxQuoted {
 		return strings.ToValidUTF8(text[:maxQuoted], "") + "…"

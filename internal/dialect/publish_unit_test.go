@@ -19,7 +19,7 @@ import (
 func grantAll(ca authority, rel juju.Relation) dialect.Publication {
 	pub := dialect.Publication{Reading: dialect.Read(rel)}
 	for _, ask := range pub.Reading.Asks {
-		issued := cert.Issued{}
+		var issued cert.Issued
 		switch {
 		case ask.Dialect == dialect.CSR:
 			issued = ca.answer(ask.Request)
