@@ -3,6 +3,7 @@
 package controller
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -19,36 +20,25 @@ const (
 // watchLeadership notices when the unit becomes the leader or ceases to be. The lease's release can be waited for; who
 // took it then cannot, and is asked a moment later, while the next release is already waited for.
 func (w *watch) watchLeadership(leader bool) {
-	settle := leaderSettle
-	for {
-		asked := time.Now()
+	for settle := leaderSettle; ; {
+		began := time.Now()
 		released := w.leadershipReleased()
-		wait := settle
-		for held := true; held; wait = leaderRecheck {
-			timer := time.NewTimer(wait)
-			select {
-			case err := <-released:
-				if err != nil {
-					w.fail(fmt.Errorf("cannot watch leadership: %w", err))
-					timer.Stop()
-					return
-				}
-				held = false
-				// Nobody holds the lease: a unit that led does so no more, and asking at a lease's end must not become a loop.
-				if time.Since(asked) > settle {
-					settle = leaderSettle
-				} else if !sleep(w.ctx, settle) {
-					timer.Stop()
-					return
-				} else {
-					settle = min(2*settle, leaderLongest)
-				}
-			case <-timer.C:
-			case <-w.ctx.Done():
-				timer.Stop()
+		for held, wait := true, settle; held; wait = leaderRecheck {
+			var err error
+			if held, err = w.awaitRelease(released, wait); err != nil {
+				w.fail(fmt.Errorf("cannot watch leadership: %w", err))
 				return
 			}
-			timer.Stop()
+			switch {
+			case held:
+			case time.Since(began) > settle:
+				settle = leaderSettle
+			default: // nobody held it to begin with: asking must not become a loop
+				if !sleep(w.ctx, settle) {
+					return
+				}
+				settle = min(2*settle, leaderLongest)
+			}
 			now, err := w.leader()
 			if err != nil {
 				w.fail(err)
@@ -59,6 +49,20 @@ func (w *watch) watchLeadership(leader bool) {
 				w.notify()
 			}
 		}
+	}
+}
+
+// awaitRelease waits for a lease's release, and reports true when it is still held after so long.
+func (w *watch) awaitRelease(released <-chan error, long time.Duration) (held bool, err error) {
+	timer := time.NewTimer(long)
+	defer timer.Stop()
+	select {
+	case err := <-released:
+		return false, err
+	case <-timer.C:
+		return true, nil
+	case <-w.ctx.Done():
+		return true, context.Cause(w.ctx)
 	}
 }
 
