@@ -175,7 +175,7 @@ func (r *Runner) Settle(ctx context.Context) error {
 
 // Serve settles whenever the model changes, until the context ends. Failing hooks are tried again at each change.
 func (r *Runner) Serve(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		_ = r.Settle(ctx) // the failure is in the events, and in the unit's agent status
 		// The channel is taken after settling, so that what a failing hook changes does not wake its own retry.
 		changed := r.model.Changed()
@@ -184,10 +184,10 @@ func (r *Runner) Serve(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-changed:
 		}
 	}
+	return nil
 }
 
 // due reports whether a unit that is not in error has a hook to run.

@@ -330,3 +330,35 @@ func startedModel(t *testing.T) *sandbox.Model {
 	t.Cleanup(func() { require.NoError(t, controller.Close()) })
 	return controller.Model()
 }
+
+func TestServeRunsHooksAsTheModelChanges(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	joined := make(chan string, 10)
+	s.add(t, "ca", sandbox.CharmFunc(func(_ context.Context, hook *sandbox.HookContext) error {
+		switch hook.Info().Name {
+		case "certificates-relation-joined":
+			joined <- hook.Info().RemoteUnit
+		case "config-changed":
+			return errors.New("a unit in error does not keep the others waiting")
+		}
+		return nil
+	}))
+	second := s.add(t, "ca", sandbox.CharmFunc(func(_ context.Context, hook *sandbox.HookContext) error {
+		if hook.Info().Name == "certificates-relation-joined" {
+			joined <- hook.Info().RemoteUnit
+		}
+		return nil
+	}))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- s.Serve(ctx) }()
+	web, err := s.AddUnit("web")
+	require.NoError(t, err)
+	_, err = s.Integrate("ca:certificates", "web:tls")
+	require.NoError(t, err)
+	require.Equal(t, web, <-joined)
+	stop()
+	require.NoError(t, <-ended)
+	require.Contains(t, s.Hooks(second), "certificates-relation-joined(web/0)")
+}
