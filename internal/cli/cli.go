@@ -20,6 +20,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/signet-charm/signet/internal/sandbox"
 )
 
 // version is set by the build: -ldflags "-X github.com/signet-charm/signet/internal/cli.version=…".
@@ -51,6 +53,9 @@ func Run() int {
 var errUsage = errors.New("usage")
 
 func (p *program) run(ctx context.Context) int {
+	if sandbox.IsTool(p.args[0]) { // a charm in the embedded Juju runs a hook tool as a program
+		return sandbox.ToolMain(p.args[0], p.args[1:], p.lookup, p.stdin, p.stdout, p.stderr)
+	}
 	var err error
 	if p.startedByJuju() {
 		err = p.hook(ctx)

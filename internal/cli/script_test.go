@@ -25,7 +25,11 @@ import (
 
 // TestMain lets this test program stand in for signet: as the charm's dispatch, and as the agent.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"signet": Main, "dispatch": Main})
+	programs := map[string]func(){"signet": Main, "dispatch": Main}
+	for _, tool := range sandbox.ToolNames() {
+		programs[tool] = Main
+	}
+	testscript.Main(m, programs)
 }
 
 // TestScripts plays the stories of testdata/script on the embedded Juju. Each reads like a session at a terminal:
@@ -33,6 +37,7 @@ func TestMain(m *testing.M) {
 //	deploy signet N [option=value…]      signet itself, as a real charm
 //	deploy APP N                         a scripted consumer: etcd, kubernetes-control-plane, kubernetes-worker, k8s (v4
 //	                                     library), plain (writes only what the story writes), trusting (certificate_transfer)
+//	deploy-charm DIR N                   a charm among the story's files, in any language
 //	relate APP:ENDPOINT APP:ENDPOINT     and unrelate
 //	add-unit APP, remove-unit UNIT, lose-machine UNIT, lead UNIT, config APP option=value…
 //	start-agent UNIT, kill-agent UNIT
@@ -61,7 +66,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			env.Values[stageKey{}] = &story{stage: s, requests: newRequestConsumer(), log: log}
+			env.Values[stageKey{}] = &story{stage: s, work: env.WorkDir, requests: newRequestConsumer(), log: log}
 			env.Defer(func() {
 				if err := errors.Join(s.close(), os.RemoveAll(dir)); err != nil {
 					t.Error(err)
@@ -78,6 +83,7 @@ type stageKey struct{}
 // story is one script's stage and what it remembers.
 type story struct {
 	stage    *stage
+	work     string // where the story's files lie
 	requests *requestConsumer
 	log      *lockedBuffer
 }
@@ -92,6 +98,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	commands := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, command := range map[string]storyCommand{
 		"deploy":       {"app units [option=value...]", 2, (*story).deploy},
+		"deploy-charm": {"dir units", 2, (*story).deployCharm},
 		"relate":       {"app:endpoint app:endpoint", 2, (*story).relate},
 		"unrelate":     {"app:endpoint app:endpoint", 2, (*story).unrelate},
 		"add-unit":     {"app", 1, (*story).addUnit},
@@ -163,6 +170,32 @@ func (s *story) deploy(_ context.Context, _ *bytes.Buffer, args []string) error 
 	}
 	for range units {
 		if _, err := s.stage.addSignetUnit(args[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deployCharm deploys a charm of the story's own, under its folder's name.
+func (s *story) deployCharm(_ context.Context, _ *bytes.Buffer, args []string) error {
+	dir := filepath.Join(s.work, args[0])
+	units, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	meta, err := charmMeta(dir)
+	if err != nil {
+		return err
+	}
+	if err := s.stage.model().Deploy(args[0], meta); err != nil {
+		return err
+	}
+	for range units {
+		unit, err := s.stage.model().AddUnit(args[0])
+		if err != nil {
+			return err
+		}
+		if err := s.stage.runner.Attach(unit, sandbox.ProcessCharm{Dir: dir}); err != nil {
 			return err
 		}
 	}

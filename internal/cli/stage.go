@@ -44,7 +44,13 @@ func openStage(charmDir, dir string, output io.Writer, options sandbox.Options) 
 	if err != nil {
 		return nil, err
 	}
-	runner, err := sandbox.NewRunner(controller.Model(), sandbox.RunnerOptions{APIAddresses: []string{controller.Addr()}})
+	tools := filepath.Join(dir, "tools")
+	runner, err := sandbox.NewRunner(controller.Model(), sandbox.RunnerOptions{
+		Tools: tools, APIAddresses: []string{controller.Addr()},
+	})
+	if err == nil {
+		err = linkTools(tools)
+	}
 	if err != nil {
 		return nil, errors.Join(err, controller.Close())
 	}
@@ -52,6 +58,18 @@ func openStage(charmDir, dir string, output io.Writer, options sandbox.Options) 
 		controller: controller, runner: runner, charmDir: charmDir, dir: dir, output: output,
 		agents: map[string]*agentProcess{},
 	}, nil
+}
+
+// linkTools makes the hook tools' programs, which are this very binary.
+func linkTools(dir string) error {
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // programs, for whoever runs a charm
+		return err
+	}
+	return sandbox.LinkTools(dir, binary)
 }
 
 func (s *stage) close() error {
@@ -219,13 +237,17 @@ func (s *stage) killAgent(unit string) {
 	}
 }
 
-// charmMeta reads what the model needs to know of signet from its own charm files.
+// charmMeta reads what the model needs to know of a charm from its files.
 func charmMeta(dir string) (sandbox.CharmMeta, error) {
 	found, err := endpoints(dir)
 	if err != nil {
 		return sandbox.CharmMeta{}, err
 	}
+	meta := sandbox.CharmMeta{Name: filepath.Base(dir), Endpoints: found, Config: map[string]any{}, Types: map[string]string{}}
 	file, err := os.Open(filepath.Join(dir, "config.yaml"))
+	if errors.Is(err, os.ErrNotExist) {
+		return meta, nil // a charm need not have options
+	}
 	if err != nil {
 		return sandbox.CharmMeta{}, fmt.Errorf("cannot read the charm's options: %w", err)
 	}
@@ -234,7 +256,6 @@ func charmMeta(dir string) (sandbox.CharmMeta, error) {
 	if err != nil {
 		return sandbox.CharmMeta{}, fmt.Errorf("cannot read the charm's options: %w", err)
 	}
-	meta := sandbox.CharmMeta{Name: "signet", Endpoints: found, Config: map[string]any{}, Types: map[string]string{}}
 	for name, option := range config.Options {
 		meta.Config[name], meta.Types[name] = option.Default, option.Type
 	}

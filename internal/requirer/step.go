@@ -109,7 +109,7 @@ func (s *step) ask() {
 func (s *step) items(relation juju.Relation) ([]item, error) {
 	addresses := s.snap.Addresses[relation.Endpoint.Name]
 	names := s.settings.Names.With(usable(addresses.Ingress)).With(usable(addresses.Bind)).
-		With(usable([]string{s.snap.Local["hostname"], s.snap.Local["fqdn"], "127.0.0.1"}))
+		With(usable([]string{s.snap.Local["hostname"], "127.0.0.1"}))
 	commonName := s.settings.CommonName
 	if commonName == "" && len(addresses.Ingress) > 0 {
 		commonName = addresses.Ingress[0]
