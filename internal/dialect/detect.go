@@ -102,9 +102,9 @@ func answersLegacy(bag juju.Bag) bool {
 }
 
 // legacyNames gives, for each remote unit, the munged name under which its legacy answers are filed, and why a unit has
-// none. A unit of this model must go by its own name. A unit of another model goes by "remote-<hex>/<n>" here and knows
-// nothing of that name, so it may claim any that ends in its own number: as all units of a relation belong to one
-// application and differ in their numbers, no unit can claim another's answers.
+// none. A unit of another model goes by "remote-<hex>/<n>" or by an alias here and knows nothing of that name, so a unit
+// may claim any name that ends in its own number: as all units of a relation belong to one application and differ in
+// their numbers, no unit can claim another's answers.
 func legacyNames(rel juju.Relation) (names map[string]string, impostors map[string]refusal) {
 	names, impostors = map[string]string{}, map[string]refusal{}
 	claims := map[string]int{}
@@ -131,8 +131,6 @@ func claimedName(unit, claim string) (string, error) {
 	switch own := Munge(unit); {
 	case claim == "" || claim == unit || claim == own:
 		return own, nil
-	case !crossModel(unit):
-		return "", malformed("unit_name is %s; a unit of this model goes by its own name", quote(claim))
 	}
 	munged := Munge(claim)
 	if !isMungedUnit(munged) {
@@ -142,12 +140,6 @@ func claimedName(unit, claim string) (string, error) {
 		return "", malformed("unit_name is %s, which is the name of a unit with another number", quote(claim))
 	}
 	return munged, nil
-}
-
-// crossModel reports whether Juju made this unit's name up, "remote-<hex>/<n>", for a unit of another model.
-func crossModel(unit string) bool {
-	hex, found := strings.CutPrefix(juju.ApplicationOf(unit), "remote-")
-	return found && hex != "" && strings.Trim(hex, "0123456789abcdef") == ""
 }
 
 // isMungedUnit reports whether a text is a munged unit name: an application name, "_" and a number, as Juju's names

@@ -46,7 +46,7 @@ func PublishUnit(rel juju.Relation, pub Publication) juju.Bag {
 // served are the units whose answers stay, by munged name.
 type served struct {
 	names   map[string]bool
-	numbers map[string]bool // of units of other models that do not say their name now: it was said before
+	numbers map[string]bool // of units that do not say their name now: it may have been said before
 }
 
 func (s served) has(unit string) bool { return s.names[unit] || s.numbers[number(unit)] }
@@ -64,7 +64,7 @@ func servedUnits(rel juju.Relation, reading Reading) served {
 		if valid {
 			s.names[name] = true
 		}
-		if crossModel(unit) && (!valid || bag[keyUnitName] == "") {
+		if !valid || bag[keyUnitName] == "" {
 			s.numbers[number(Munge(unit))] = true
 		}
 	}

@@ -27,8 +27,9 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 		return
 	}
 	publication := dialect.Publication{Reading: reading, Capabilities: s.capabilities(relation)}
+	published := dialect.NewIndex(relation)
 	for _, ask := range asks {
-		issued, denial := s.grant(relation, ask)
+		issued, denial := s.grant(published, ask)
 		if denial != nil {
 			denials = append(denials, *denial)
 		}
@@ -38,7 +39,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 		}
 	}
 	if len(reading.Legacy) > 0 && s.settings.Legacy {
-		publication.Common = s.common(relation)
+		publication.Common = s.common(relation, published)
 	}
 	publication.Denials = denials
 	s.denials = append(s.denials, denials...)
@@ -74,8 +75,8 @@ func (s *step) admit(relation juju.Relation, reading dialect.Reading) ([]dialect
 }
 
 // common is what all legacy consumers of a relation share, once the global client certificate exists.
-func (s *step) common(relation juju.Relation) *dialect.Common {
-	client, denial := s.grant(relation, globalClientAsk(relation))
+func (s *step) common(relation juju.Relation, published *dialect.Index) *dialect.Common {
+	client, denial := s.grant(published, globalClientAsk(relation))
 	if denial != nil {
 		s.denials = append(s.denials, *denial)
 	}
@@ -98,12 +99,12 @@ func globalClientAsk(relation juju.Relation) dialect.Ask {
 
 // grant gives the certificate for an ask: the one there is when it still serves, else a new one once it is signed.
 // A certificate that must be replaced stays in service until its successor exists.
-func (s *step) grant(relation juju.Relation, ask dialect.Ask) (cert.Issued, *dialect.Denial) {
+func (s *step) grant(published *dialect.Index, ask dialect.Ask) (cert.Issued, *dialect.Denial) {
 	spec, err := s.spec(ask)
 	if err != nil {
 		return cert.Issued{}, s.deny(ask, dialect.Malformed, err.Error())
 	}
-	current := s.current(relation, ask)
+	current := s.current(published, ask)
 	for {
 		verdict := s.judge(current, spec, ask)
 		if verdict.keep {
@@ -165,17 +166,17 @@ func (s *step) deny(ask dialect.Ask, code dialect.Code, reason string) *dialect.
 }
 
 // current gives the certificate that an ask has: the shelf is what all units share, the own bags what this one showed.
-func (s *step) current(relation juju.Relation, ask dialect.Ask) cert.Issued {
+func (s *step) current(published *dialect.Index, ask dialect.Ask) cert.Issued {
 	if ask.Dialect == dialect.Legacy {
 		if issued, found := s.shelf.get(ask); found {
 			return issued
 		}
 		if ask.CommonName == globalClient && ask.Name == "" {
-			issued, _ := dialect.PublishedClient(relation)
+			issued, _ := published.Client()
 			return issued
 		}
 	}
-	issued, _ := dialect.Published(relation, ask)
+	issued, _ := published.Published(ask)
 	return issued
 }
 
