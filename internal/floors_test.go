@@ -69,7 +69,6 @@ func floors() rulebook {
 			"agent/sessiontest": true, // contract suite for every agent.Session
 			"ca/catest":         true, // contract suite for every agent.Carrier
 			"charmpack/cmd":     true, // run by the Makefile
-			"deps":              true, // pins modules while the tree is being built
 			"wire":              true, // recorded relation data for tests to replay
 		},
 		exits:    map[string]bool{"cli": true},

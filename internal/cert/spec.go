@@ -33,6 +33,15 @@ const (
 // KeyTypes are all key types that signet makes, the default first.
 func KeyTypes() []KeyType { return []KeyType{P256, P384, RSA2048, RSA3072, RSA4096} }
 
+// KeyTypeNames are the key types as text, the default first.
+func KeyTypeNames() []string {
+	var names []string
+	for _, t := range KeyTypes() {
+		names = append(names, string(t))
+	}
+	return names
+}
+
 // Spec is what a certificate shall say. With a Request, the subject, the public key and the subject alternative
 // names are the request's, byte for byte; without one they come from the other fields and the signer makes the key.
 type Spec struct {

@@ -125,7 +125,7 @@ func TestManifestCoversBothArchitecturesOnEachBase(t *testing.T) {
 		require.Equal(t, []string{"amd64", "arm64"}, base.Architectures)
 		tracks = append(tracks, base.Channel.Track)
 	}
-	require.Equal(t, []string{"22.04", "24.04", "26.04"}, tracks)
+	require.Equal(t, []string{"22.04", "24.04"}, tracks)
 }
 
 func TestIconIsASquareOfHundred(t *testing.T) {

@@ -4,6 +4,7 @@ package juju
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,10 @@ func (e OptionError) Error() string { return fmt.Sprintf("config %s: %s", e.Opti
 
 // Refuse records that an option's value cannot be used.
 func (c *Config) Refuse(option, format string, args ...any) {
-	c.Errors = append(c.Errors, OptionError{option, fmt.Sprintf(format, args...)})
+	fault := OptionError{option, fmt.Sprintf(format, args...)}
+	if !slices.Contains(c.Errors, fault) { // an option may be read twice
+		c.Errors = append(c.Errors, fault)
+	}
 }
 
 // Text gives a string option without surrounding space.

@@ -29,9 +29,9 @@ func ReadSettings(config *juju.Config) Settings {
 		Embedded:                 config.Choice("authority", "embedded", "none") == "embedded",
 		CACommonName:             config.Text("ca-common-name", ""),
 		CALife:                   config.Span("ca-validity", 3650*24*time.Hour),
-		CAKeyType:                keyType(config, "ca-key-type"),
+		CAKeyType:                cert.KeyType(config.Choice("ca-key-type", cert.KeyTypeNames()...)),
 		Life:                     config.Span("certificate-validity", 90*24*time.Hour),
-		KeyType:                  keyType(config, "certificate-key-type"),
+		KeyType:                  cert.KeyType(config.Choice("certificate-key-type", cert.KeyTypeNames()...)),
 		Legacy:                   config.Flag("legacy-dialect", true),
 		StrictServerUsage:        config.Words("strict-server-usage"),
 		IntermediateApplications: config.Words("intermediate-applications"),
@@ -49,12 +49,4 @@ func ReadSettings(config *juju.Config) Settings {
 		config.Refuse("ca-validity", "must be at least twice certificate-validity, or renewals outlive the CA")
 	}
 	return settings
-}
-
-func keyType(config *juju.Config, option string) cert.KeyType {
-	var choices []string
-	for _, t := range cert.KeyTypes() {
-		choices = append(choices, string(t))
-	}
-	return cert.KeyType(config.Choice(option, choices...))
 }

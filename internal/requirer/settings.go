@@ -23,7 +23,7 @@ func ReadSettings(config *juju.Config) Settings {
 	settings := Settings{
 		CommonName: config.Text("common-name", ""),
 		Dir:        config.Text("certificate-directory", ""),
-		KeyType:    cert.KeyType(config.Text("certificate-key-type", string(cert.P256))),
+		KeyType:    cert.KeyType(config.Choice("certificate-key-type", cert.KeyTypeNames()...)),
 	}
 	if len([]rune(settings.CommonName)) > 64 {
 		config.Refuse("common-name", "has more than 64 characters (RFC 5280, ub-common-name)")
