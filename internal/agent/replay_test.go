@@ -31,26 +31,22 @@ import (
 // these charms check of an answer. The checks read the databags by themselves, not through package dialect.
 func TestRecordedRequirersAreServed(t *testing.T) {
 	t.Parallel()
-	folders, err := wire.Folders()
+	recordings, err := wire.All()
 	require.NoError(t, err)
-	for _, folder := range folders {
-		recordings, err := wire.Load(folder)
-		require.NoError(t, err)
-		for _, recording := range recordings {
-			t.Run(recording.Name, func(t *testing.T) {
-				t.Parallel()
-				session, u := recordedUnit(t)
-				asked := 0
-				for _, state := range recording.States {
-					session.show(state)
-					takeTurns(t, u, session)
-					for _, relation := range state.Relations {
-						asked += checkAnswers(t, session, relation)
-					}
+	for _, recording := range recordings {
+		t.Run(recording.Name, func(t *testing.T) {
+			t.Parallel()
+			session, u := recordedUnit(t)
+			asked := 0
+			for _, state := range recording.States {
+				session.show(state)
+				takeTurns(t, u, session)
+				for _, relation := range state.Relations {
+					asked += checkAnswers(t, session, relation)
 				}
-				require.NotZero(t, asked, "the recording asks for nothing")
-			})
-		}
+			}
+			require.NotZero(t, asked, "the recording asks for nothing")
+		})
 	}
 }
 

@@ -10,8 +10,6 @@ package ca
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"fmt"
 	"io"
 	"sync"
 
@@ -93,10 +91,10 @@ func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
 	case order.Sign:
 		answer, err = e.sign(id, o)
 	default:
-		err = fail("not-carried", "cannot carry out %T: the embedded authority only creates authorities and signs", o)
+		err = order.Fail("not-carried", "cannot carry out %T: the embedded authority only creates authorities and signs", o)
 	}
 	if err != nil {
-		return order.Answer{Order: id, State: order.Failed, Failure: failureOf(err)}
+		return order.Answer{Order: id, State: order.Failed, Failure: order.FailureOf(err)}
 	}
 	answer.Order, answer.State = id, order.Done
 	return answer
@@ -127,22 +125,4 @@ func (e *Embedded) enter(ctx context.Context, id order.ID) (leave func(), err er
 		case <-ctx.Done():
 		}
 	}
-}
-
-// failure is an error with the code that an answer tells.
-type failure struct{ order.Failure }
-
-func (f failure) Error() string { return f.Message }
-
-func fail(code, format string, args ...any) error {
-	return failure{order.Failure{Code: code, Message: fmt.Sprintf(format, args...)}}
-}
-
-// failureOf gives an error its code. What has none comes from the store or the journal.
-func failureOf(err error) *order.Failure {
-	var known failure
-	if errors.As(err, &known) {
-		return &known.Failure
-	}
-	return &order.Failure{Code: "disk", Message: err.Error()}
 }

@@ -132,7 +132,7 @@ func (e *Embedded) sign(id order.ID, o order.Sign) (order.Answer, error) {
 func (e *Embedded) subjectKey(id order.ID, o order.Sign) (cert.Key, crypto.PublicKey, error) {
 	switch {
 	case o.Spec.Request != "" && !o.Key.IsZero():
-		return cert.Key{}, nil, fail("bad-order", "cannot sign for %s: the order has a request and a key", o.For)
+		return cert.Key{}, nil, order.Fail("bad-order", "cannot sign for %s: the order has a request and a key", o.For)
 	case o.Spec.Request != "":
 		return cert.Key{}, nil, nil
 	case o.Key.IsZero():
@@ -140,7 +140,7 @@ func (e *Embedded) subjectKey(id order.ID, o order.Sign) (cert.Key, crypto.Publi
 	}
 	private, err := cert.ParseKey(o.Key)
 	if err != nil {
-		return cert.Key{}, nil, fail("bad-order", "cannot sign for %s: %v", o.For, err)
+		return cert.Key{}, nil, order.Fail("bad-order", "cannot sign for %s: %v", o.For, err)
 	}
 	return o.Key, private.Public(), nil
 }
@@ -150,7 +150,7 @@ func (e *Embedded) signedBefore(id order.ID, o order.Sign, before ledger.Entry) 
 	if state, known, err := e.journal.Serial(before.Serial); err != nil {
 		return order.Answer{}, false, err
 	} else if known && state.State == ledger.Revoked {
-		return order.Answer{}, false, fail("revoked", "cannot answer %s with certificate %s: it is revoked: order a "+
+		return order.Answer{}, false, order.Fail("revoked", "cannot answer %s with certificate %s: it is revoked: order a "+
 			"certificate that replaces it", o.For, before.Serial)
 	}
 	if o.Spec.Request != "" {
@@ -162,7 +162,7 @@ func (e *Embedded) signedBefore(id order.ID, o order.Sign, before ledger.Entry) 
 	}
 	if !o.Key.IsZero() {
 		if err := keysAgree(o.Key, certificate); err != nil {
-			return order.Answer{}, false, fail("key-mismatch", "cannot answer %s with certificate %s: %v: order a "+
+			return order.Answer{}, false, order.Fail("key-mismatch", "cannot answer %s with certificate %s: %v: order a "+
 				"certificate that replaces it", o.For, before.Serial, err)
 		}
 		return signed(o, before, o.Key), true, nil
@@ -286,7 +286,7 @@ func (e *Embedded) reserve(entry ledger.Entry) (*big.Int, error) {
 		number := make([]byte, 17)
 		number[0] = 0x40 | byte(entry.Generation&0x3f)
 		if _, err := io.ReadFull(e.random, number[1:]); err != nil {
-			return nil, fail("randomness", "cannot draw a serial number: %v: check the machine's random source", err)
+			return nil, order.Fail("randomness", "cannot draw a serial number: %v: check the machine's random source", err)
 		}
 		serial := new(big.Int).SetBytes(number)
 		entry.Serial = cert.SerialText(serial)
@@ -300,20 +300,20 @@ func (e *Embedded) reserve(entry ledger.Entry) (*big.Int, error) {
 		entry.Time, entry.Event = time.Now().UTC(), ledger.Reserved
 		return serial, e.journal.Append(entry)
 	}
-	return nil, fail("randomness", "cannot draw a serial number: %d in a row were used before: check the machine's "+
+	return nil, order.Fail("randomness", "cannot draw a serial number: %d in a row were used before: check the machine's "+
 		"random source", tries)
 }
 
 // refusal gives an error from template or lint its code.
 func refusal(work issue, err error) error {
-	var known failure
+	var known *order.Failure
 	switch {
 	case errors.As(err, &known):
-		return failure{order.Failure{Code: known.Code, Message: fmt.Sprintf("cannot sign for %s: %s", work.who, known.Message)}}
+		return order.Fail(known.Code, "cannot sign for %s: %s", work.who, known.Message)
 	case errors.Is(err, cert.ErrClock):
-		return fail("clock", "cannot sign for %s: %v: set the machine's clock", work.who, err)
+		return order.Fail("clock", "cannot sign for %s: %v: set the machine's clock", work.who, err)
 	case errors.Is(err, cert.ErrIssuerExpired):
-		return fail("authority-expired", "cannot sign for %s: %v: create a new authority", work.who, err)
+		return order.Fail("authority-expired", "cannot sign for %s: %v: create a new authority", work.who, err)
 	}
-	return fail("bad-order", "cannot sign for %s: %v", work.who, err)
+	return order.Fail("bad-order", "cannot sign for %s: %v", work.who, err)
 }

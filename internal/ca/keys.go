@@ -91,10 +91,10 @@ func (e *Embedded) signer(from order.Signer) (*signer, error) {
 	}
 	certificate, err := cert.Parse(from.Certificate)
 	if err != nil {
-		return nil, fail("bad-order", "cannot sign with authority %d: %v", from.Generation, err)
+		return nil, order.Fail("bad-order", "cannot sign with authority %d: %v", from.Generation, err)
 	}
 	if !certificate.IsCA || certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
-		return nil, fail("bad-order", "cannot sign with authority %d: its certificate is not an authority's", from.Generation)
+		return nil, order.Fail("bad-order", "cannot sign with authority %d: its certificate is not an authority's", from.Generation)
 	}
 	name, err := authorityName(from.Generation, certificate.PublicKey)
 	if err != nil {
@@ -115,7 +115,7 @@ func (e *Embedded) signer(from order.Signer) (*signer, error) {
 func (e *Embedded) authorityKey(name string, from order.Signer, certificate *x509.Certificate) (crypto.Signer, error) {
 	if !from.Key.IsZero() {
 		if err := keysAgree(from.Key, certificate); err != nil {
-			return nil, fail("key-mismatch", "cannot sign with authority %d: %v: restore the secret that holds its key",
+			return nil, order.Fail("key-mismatch", "cannot sign with authority %d: %v: restore the secret that holds its key",
 				from.Generation, err)
 		}
 		if err := e.keep(name, from.Key); err != nil {
@@ -125,7 +125,7 @@ func (e *Embedded) authorityKey(name string, from order.Signer, certificate *x50
 	}
 	blob, err := e.store.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fail("no-key", "cannot sign with authority %d: this unit does not hold its key: make a unit that "+
+		return nil, order.Fail("no-key", "cannot sign with authority %d: this unit does not hold its key: make a unit that "+
 			"holds it the leader, or create a new authority", from.Generation)
 	}
 	if err != nil {
@@ -133,7 +133,7 @@ func (e *Embedded) authorityKey(name string, from order.Signer, certificate *x50
 	}
 	key := cert.NewKey(string(blob))
 	if err := keysAgree(key, certificate); err != nil {
-		return nil, fail("key-mismatch", "cannot sign with authority %d: %v: restore %s from a backup",
+		return nil, order.Fail("key-mismatch", "cannot sign with authority %d: %v: restore %s from a backup",
 			from.Generation, err, name)
 	}
 	return cert.ParseKey(key)
@@ -160,11 +160,11 @@ func (e *Embedded) outboxKey(id order.ID, keyType cert.KeyType) (cert.Key, crypt
 	}
 	private, err := keyType.Generate(e.random)
 	if err != nil {
-		return cert.Key{}, nil, fail("bad-order", "%v", err)
+		return cert.Key{}, nil, order.Fail("bad-order", "%v", err)
 	}
 	key, err := cert.EncodeKey(private)
 	if err != nil {
-		return cert.Key{}, nil, fail("bad-order", "%v", err)
+		return cert.Key{}, nil, order.Fail("bad-order", "%v", err)
 	}
 	return key, private.Public(), e.store.Write(outboxPrefix+string(id), []byte(key.Reveal()))
 }
@@ -199,7 +199,7 @@ func (e *Embedded) issuedBefore(id order.ID) (ledger.Entry, bool, error) {
 func authorityName(generation int, public crypto.PublicKey) (string, error) {
 	hash, err := cert.KeyHash(public)
 	if err != nil {
-		return "", fail("bad-order", "%v", err)
+		return "", order.Fail("bad-order", "%v", err)
 	}
 	return fmt.Sprintf("%s%d.%s", authorityPrefix, generation, hash), nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/zmap/zlint/v3/lint"
 
 	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/order"
 )
 
 // linter judges certificates before they are signed for good. Safe for concurrent use.
@@ -73,7 +74,7 @@ func (l *linter) lint(work issue, template *x509.Certificate) (*x509.Certificate
 		return nil, err
 	}
 	if faults = append(faults, found...); len(faults) > 0 {
-		return nil, fail("lint", "the certificate would be wrong: %s", strings.Join(faults, "; "))
+		return nil, order.Fail("lint", "the certificate would be wrong: %s", strings.Join(faults, "; "))
 	}
 	return certificate, nil
 }
@@ -86,7 +87,7 @@ func (l *linter) zlint(der []byte, foreign bool) ([]string, error) {
 	}
 	certificate, err := zx509.ParseCertificate(der)
 	if err != nil {
-		return nil, fail("lint", "the certificate would be wrong: zlint cannot read it: %v", err)
+		return nil, order.Fail("lint", "the certificate would be wrong: zlint cannot read it: %v", err)
 	}
 	worst := lint.Warn
 	if foreign {

@@ -23,18 +23,14 @@ func mustDecode[T any](t require.TestingT, text string) T {
 // seeds adds inputs made from each recorded relation; a target without any seed fails.
 func seeds(f *testing.F, relationInterface string, seed func(wire.Relation) int) {
 	f.Helper()
-	folders, err := wire.Folders()
+	recordings, err := wire.All()
 	require.NoError(f, err)
 	added := 0
-	for _, folder := range folders {
-		recordings, err := wire.Load(folder)
-		require.NoError(f, err)
-		for _, recording := range recordings {
-			last := recording.States[len(recording.States)-1]
-			for _, relation := range last.Relations {
-				if relation.Interface == relationInterface {
-					added += seed(relation)
-				}
+	for _, recording := range recordings {
+		last := recording.States[len(recording.States)-1]
+		for _, relation := range last.Relations {
+			if relation.Interface == relationInterface {
+				added += seed(relation)
 			}
 		}
 	}

@@ -23,28 +23,24 @@ import (
 // replay runs a property on every relation of every state of every recording with this interface.
 func replay(t *testing.T, relationInterface string, property func(*testing.T, wire.Relation)) {
 	t.Helper()
-	folders, err := wire.Folders()
+	recordings, err := wire.All()
 	require.NoError(t, err)
 	played := 0
-	for _, folder := range folders {
-		recordings, err := wire.Load(folder)
-		require.NoError(t, err)
-		for _, recording := range recordings {
-			for _, state := range recording.States {
-				for _, relation := range state.Relations {
-					if relation.Interface != relationInterface {
-						continue
-					}
-					played++
-					t.Run(fmt.Sprintf("%s/%s/%d", recording.Name, state.Name, relation.ID), func(t *testing.T) {
-						t.Parallel()
-						property(t, relation)
-					})
+	for _, recording := range recordings {
+		for _, state := range recording.States {
+			for _, relation := range state.Relations {
+				if relation.Interface != relationInterface {
+					continue
 				}
+				played++
+				t.Run(fmt.Sprintf("%s/%s/%d", recording.Name, state.Name, relation.ID), func(t *testing.T) {
+					t.Parallel()
+					property(t, relation)
+				})
 			}
 		}
 	}
-	require.NotZero(t, played, "no recording of %s in %s", relationInterface, folders)
+	require.NotZero(t, played, "no recording of %s", relationInterface)
 }
 
 func TestReplayRead(t *testing.T) {

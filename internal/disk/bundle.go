@@ -50,10 +50,10 @@ type content struct {
 // install puts a bundle in place, or removes it when it has no files.
 func (f *Folder) install(o order.Install) error {
 	if err := checkName(o.Name); err != nil {
-		return fail("bad-order", "cannot install a bundle: %v", err)
+		return order.Fail("bad-order", "cannot install a bundle: %v", err)
 	}
 	if o.Dir != "" && !filepath.IsAbs(o.Dir) {
-		return fail("bad-order", "cannot install bundle %s in %q: give an absolute path", o.Name, o.Dir)
+		return order.Fail("bad-order", "cannot install bundle %s in %q: give an absolute path", o.Name, o.Dir)
 	}
 	files, err := f.contents(o)
 	if err != nil {
@@ -102,20 +102,20 @@ func (f *Folder) contents(o order.Install) ([]content, error) {
 	var files []content
 	for _, file := range o.Files {
 		if err := checkName(file.Name); err != nil {
-			return nil, fail("bad-order", "cannot install bundle %s: %v", o.Name, err)
+			return nil, order.Fail("bad-order", "cannot install bundle %s: %v", o.Name, err)
 		}
 		if _, double := seen[file.Name]; double {
-			return nil, fail("bad-order", "cannot install bundle %s: file %s is in it twice", o.Name, file.Name)
+			return nil, order.Fail("bad-order", "cannot install bundle %s: file %s is in it twice", o.Name, file.Name)
 		}
 		resolved := content{name: file.Name, data: []byte(file.Text)}
 		switch {
 		case file.KeyName != "":
 			if err := checkName(file.KeyName); err != nil {
-				return nil, fail("bad-order", "cannot install bundle %s: %v", o.Name, err)
+				return nil, order.Fail("bad-order", "cannot install bundle %s: %v", o.Name, err)
 			}
 			key, _, err := f.readKey(file.KeyName)
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errDamagedKey) {
-				return nil, fail("no-key", "cannot install bundle %s: there is no usable key %s: a new request makes one",
+				return nil, order.Fail("no-key", "cannot install bundle %s: there is no usable key %s: a new request makes one",
 					o.Name, file.KeyName)
 			}
 			if err != nil {
@@ -132,7 +132,7 @@ func (f *Folder) contents(o order.Install) ([]content, error) {
 		stem, isCertificate := strings.CutSuffix(name, ".crt")
 		key, hasKey := seen[stem+".key"]
 		if isCertificate && hasKey && !fits(file, key) {
-			return nil, fail("key-mismatch", "cannot install bundle %s: %s is not certified by %s: the former bundle stays; "+
+			return nil, order.Fail("key-mismatch", "cannot install bundle %s: %s is not certified by %s: the former bundle stays; "+
 				"a new request mends it", o.Name, key.name, file.name)
 		}
 	}
@@ -155,7 +155,7 @@ func (f *Folder) place(dir string, o order.Install, files []content) error {
 	}
 	link := filepath.Join(dir, o.Name)
 	if target, err := os.Readlink(link); err == nil && !isGeneration(o.Name, target) || err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fail("occupied", "cannot install bundle %s: %s is there and not from this charm: move it away", o.Name, link)
+		return order.Fail("occupied", "cannot install bundle %s: %s is there and not from this charm: move it away", o.Name, link)
 	}
 	generation, err := f.writeGeneration(dir, o, files)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"github.com/signet-charm/signet/internal/cert"
@@ -34,11 +33,11 @@ func (f *Folder) Carry(ctx context.Context, o order.Order) order.Answer {
 	case order.MakeSecret:
 		answer.Key, err = f.makeSecret(o)
 	default:
-		err = fail("not-carried", "cannot carry out %T: it is not the disk's", o)
+		err = order.Fail("not-carried", "cannot carry out %T: it is not the disk's", o)
 	}
 	answer.State = order.Done
 	if err != nil {
-		answer = order.Answer{Order: o.ID(), State: order.Failed, Failure: failureOf(err)}
+		answer = order.Answer{Order: o.ID(), State: order.Failed, Failure: order.FailureOf(err)}
 	}
 	return answer
 }
@@ -70,21 +69,4 @@ func (f *Folder) Forget(ids ...order.ID) error {
 		}
 	}
 	return nil
-}
-
-// failure is an error with the code that an answer tells.
-type failure struct{ order.Failure }
-
-func (f failure) Error() string { return f.Message }
-
-func fail(code, format string, args ...any) error {
-	return failure{order.Failure{Code: code, Message: fmt.Sprintf(format, args...)}}
-}
-
-func failureOf(err error) *order.Failure {
-	var known failure
-	if errors.As(err, &known) {
-		return &known.Failure
-	}
-	return &order.Failure{Code: "disk", Message: err.Error()}
 }

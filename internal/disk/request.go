@@ -31,7 +31,7 @@ var (
 // gives it again whatever was written in between.
 func (f *Folder) makeRequest(o order.MakeRequest) (string, error) {
 	if err := checkName(o.Name); err != nil {
-		return "", fail("bad-order", "cannot make a request: %v", err)
+		return "", order.Fail("bad-order", "cannot make a request: %v", err)
 	}
 	key, err := f.requestKey(o.Name, o.KeyType)
 	if err != nil {
@@ -39,7 +39,7 @@ func (f *Folder) makeRequest(o order.MakeRequest) (string, error) {
 	}
 	text, err := requestText(o, key)
 	if err != nil {
-		return "", fail("bad-order", "cannot make request %s: %v", o.Name, err)
+		return "", order.Fail("bad-order", "cannot make request %s: %v", o.Name, err)
 	}
 	standing, err := readFile(f.path(requestsName, o.Name+".csr"))
 	if err == nil && string(standing) == text {
@@ -61,7 +61,7 @@ func (f *Folder) requestKey(name string, keyType cert.KeyType) (crypto.Signer, e
 	}
 	made, err := keyType.Generate(rand.Reader)
 	if err != nil {
-		return nil, fail("bad-order", "cannot make request %s: %v", name, err)
+		return nil, order.Fail("bad-order", "cannot make request %s: %v", name, err)
 	}
 	encoded, err := cert.EncodeKey(made)
 	if err != nil {

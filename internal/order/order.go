@@ -9,6 +9,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
@@ -102,10 +104,28 @@ type Answer struct {
 	Serial    string         // Sign, CreateAuthority: hex
 }
 
-// Failure says why an order failed. The message names what to do next and holds no secret.
+// Failure says why an order failed. The message names what to do next and holds no secret. It is the error of whoever
+// carries the order.
 type Failure struct {
 	Code    string // stable, lower case with hyphens: "lint", "no-key", "disk", …
 	Message string
+}
+
+// Error is the message.
+func (f *Failure) Error() string { return f.Message }
+
+// Fail makes a failure.
+func Fail(code, format string, args ...any) error {
+	return &Failure{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// FailureOf gives an error as a failure. One that has no code comes from where carriers keep their state: "disk".
+func FailureOf(err error) *Failure {
+	var failure *Failure
+	if errors.As(err, &failure) {
+		return failure
+	}
+	return &Failure{Code: "disk", Message: err.Error()}
 }
 
 // Answered gives the answer to an order.

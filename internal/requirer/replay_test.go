@@ -22,21 +22,17 @@ import (
 // checks of an offer as if this unit had asked; one that differs in its key, its name or its chain must not.
 func TestRecordedProvidersAreAccepted(t *testing.T) {
 	t.Parallel()
-	folders, err := wire.Folders()
+	recordings, err := wire.All()
 	require.NoError(t, err)
-	for _, folder := range folders {
-		recordings, err := wire.Load(folder)
-		require.NoError(t, err)
-		for _, recording := range recordings {
-			t.Run(recording.Name, func(t *testing.T) {
-				t.Parallel()
-				for _, state := range recording.States {
-					for _, relation := range state.Relations {
-						replay(t, relation)
-					}
+	for _, recording := range recordings {
+		t.Run(recording.Name, func(t *testing.T) {
+			t.Parallel()
+			for _, state := range recording.States {
+				for _, relation := range state.Relations {
+					replay(t, relation)
 				}
-			})
-		}
+			}
+		})
 	}
 }
 

@@ -104,6 +104,23 @@ func Folders() ([]string, error) {
 	return folders, nil
 }
 
+// All reads the recordings of all folders; each folder must hold some.
+func All() ([]Recording, error) {
+	folders, err := Folders()
+	if err != nil {
+		return nil, err
+	}
+	var all []Recording
+	for _, folder := range folders {
+		recordings, err := Load(folder)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, recordings...)
+	}
+	return all, nil
+}
+
 // Load reads all recordings in a folder and below it, by path. JSON files that are no recordings are passed over; a
 // folder without any recording is an error, so that a replay cannot pass by replaying nothing.
 func Load(folder string) ([]Recording, error) {
