@@ -23,8 +23,11 @@ func (p *program) agentCommand() *cobra.Command {
 		Short: "Watch the model and keep one unit's certificates right (systemd runs this)",
 		Long: "agent logs in to the controller as the unit and takes a turn whenever something changes, a renewal is due or\n" +
 			"a hook asks for one. It runs until it is told to stop.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if unit == "" || charmDir == "" {
+				return fmt.Errorf("%w: an agent needs --unit and --charm-dir", errUsage)
+			}
 			at := p.placeOf(unit, charmDir)
 			if agentConf != "" {
 				at.agentConf = agentConf
@@ -40,11 +43,6 @@ func (p *program) agentCommand() *cobra.Command {
 	flags.StringVar(&charmDir, "charm-dir", "", "where the unit's charm lies, such as /var/lib/juju/agents/unit-signet-0/charm")
 	flags.StringVar(&agentConf, "agent-conf", "", "the unit agent's agent.conf (default: beside the charm folder)")
 	flags.StringVar(&stateDir, "state-dir", "", "the unit's own state folder (default: /var/lib/signet/<unit>)")
-	for _, name := range []string{"unit", "charm-dir"} {
-		if err := command.MarkFlagRequired(name); err != nil {
-			panic(err) // the flag is defined above
-		}
-	}
 	return command
 }
 

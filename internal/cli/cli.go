@@ -91,7 +91,8 @@ func (p *program) root() *cobra.Command {
 		Long:          "signet is both ends of Juju's tls-certificates interface: it signs what charms ask for, and lays on disk\nwhat a provider signed. Juju starts it as a charm; the commands here are for people.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
@@ -101,11 +102,19 @@ func (p *program) root() *cobra.Command {
 	return root
 }
 
+// noArgs refuses arguments as wrong usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%w: %s takes no argument %q", errUsage, cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
 func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(p.stdout, "signet %s\n", buildVersion())
 			return err

@@ -21,7 +21,7 @@ func (p *program) hookCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "hook",
 		Short: "Do what Juju's current hook needs (Juju runs this as dispatch or hooks/<name>)",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return p.hook(cmd.Context()) },
 	}
 }

@@ -22,7 +22,7 @@ func (p *program) sandboxCommand() *cobra.Command {
 		Short: "Run signet on an embedded Juju: controller, hooks and relations without a cloud",
 		Long: "sandbox starts a Juju controller on a loopback port with signet deployed in it, and prints where it listens. It\n" +
 			"runs until it is interrupted; everything it writes goes away with it.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.runSandbox(cmd.Context(), charmDir, units) },
 	}
 	command.PersistentFlags().StringVar(&charmDir, "charm", ".", "folder with signet's metadata.yaml and config.yaml")
@@ -30,7 +30,7 @@ func (p *program) sandboxCommand() *cobra.Command {
 	command.AddCommand(&cobra.Command{
 		Use:   "demo",
 		Short: "Tell the whole story: two units, consumers of both dialects, a node, a lost leader; check everything",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.withStage(charmDir, func(s *stage) error { return p.demo(cmd.Context(), s) })
 		},
