@@ -128,8 +128,7 @@ func legacyNames(rel juju.Relation) (names map[string]string, impostors map[stri
 
 // claimedName gives the munged name that a unit may go by, or why it may not.
 func claimedName(unit, claim string) (string, error) {
-	switch own := Munge(unit); {
-	case claim == "" || claim == unit || claim == own:
+	if own := Munge(unit); claim == "" || claim == unit || claim == own {
 		return own, nil
 	}
 	munged := Munge(claim)
