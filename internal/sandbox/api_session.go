@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/juju/errors"
 	apiservererrors "github.com/juju/juju/apiserver/errors"
@@ -253,13 +254,14 @@ func (l *leadershipAPI) claim(arg params.ClaimLeadershipParams) error {
 	if err != nil {
 		return apiservererrors.ErrPerm
 	}
-	if arg.DurationSeconds < 5 || arg.DurationSeconds > 300 {
+	duration := time.Duration(arg.DurationSeconds * float64(time.Second))
+	if duration < 5*time.Second || duration > 5*time.Minute {
 		return errors.New("invalid duration")
 	}
-	return l.model.ClaimLeadership(l.loggedIn(), app.Id(), unit.Id())
+	return l.model.ClaimLeadership(l.loggedIn(), app.Id(), unit.Id(), duration)
 }
 
-// BlockUntilLeadershipReleased answers when the application's leader of now is no more.
+// BlockUntilLeadershipReleased answers when the application's lease is free.
 func (l *leadershipAPI) BlockUntilLeadershipReleased(ctx context.Context, app names.ApplicationTag) params.ErrorResult {
 	return params.ErrorResult{
 		Error: apiservererrors.ServerError(l.model.AwaitLeadershipReleased(ctx, l.loggedIn(), app.Id())),

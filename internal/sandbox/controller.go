@@ -127,6 +127,7 @@ func (c *Controller) Close() error {
 	err := c.CloseListener()
 	c.DropConnections()
 	c.serving.Wait()
+	c.model.stopAlarm()
 	if c.temporary {
 		err = errors.Join(err, os.RemoveAll(c.dir))
 	}

@@ -91,9 +91,11 @@ func hookOf(kind string) HookInfo { return HookInfo{Name: kind, kind: kind, Rela
 // next gives the hook to run now; false when the charm has seen all there is. The order is that of Juju's resolvers.
 func (a *unitAgent) next(m *Model) (HookInfo, bool) {
 	life := m.UnitLife(a.unit)
-	switch {
-	case life == Dead || a.removed:
+	if life == Dead || a.removed {
 		return HookInfo{}, false
+	}
+	m.TrackLeadership(a.unit) // a dying unit's agent still does
+	switch {
 	case a.failed != nil:
 		return *a.failed, true
 	case life == Dying:

@@ -140,6 +140,31 @@ func TestAUnitLeavesByItsHooks(t *testing.T) {
 	require.Equal(t, second, s.Leader("ca"))
 }
 
+func TestTheUnitAgentsClaimWhatTheLeaderLeaves(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	first, second, third := s.add(t, "ca", quiet()), s.add(t, "ca", quiet()), s.add(t, "ca", quiet())
+	s.settle(t)
+	require.Equal(t, first, s.Leader("ca"))
+	s.ForgetEvents()
+	s.Detach(first)
+	s.settle(t)
+	require.Equal(t, first, s.Leader("ca"), "its lease has not run out")
+	require.Empty(t, s.Events())
+
+	s.DropLeader("ca")
+	require.Empty(t, s.Leader("ca"))
+	s.settle(t)
+	require.Equal(t, second, s.Leader("ca"))
+	require.Equal(t, []string{"leader-elected"}, s.Hooks(second))
+
+	require.NoError(t, s.RemoveUnit(second))
+	require.Equal(t, second, s.Leader("ca"), "a dying leader leads until it is gone")
+	s.settle(t)
+	require.Equal(t, third, s.Leader("ca"))
+	require.Equal(t, "leader-elected", s.Hooks(third)[0])
+}
+
 func TestARelationEndsWithItsLastBrokenHook(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

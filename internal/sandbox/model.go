@@ -55,6 +55,8 @@ type Model struct {
 	nextMachine  int
 	vault        vault
 	interpose    func(unit string)
+	alarm        *time.Timer // looks at the clock when the next thing is due; nil while nothing is
+	stopped      bool        // no more alarms
 
 	// The controller's bookkeeping of who may log in; called without the lock.
 	added   func(unit string) error
@@ -68,7 +70,7 @@ type application struct {
 	config   map[string]any // as set by the operator, without the defaults
 	units    map[string]*unit
 	nextUnit int
-	leader   string // unit name; empty while nobody leads
+	lease    lease
 	status   StatusInfo
 	network  int // third octet of the units' addresses
 }
@@ -180,7 +182,8 @@ func (m *Model) Deploy(app string, meta CharmMeta) error {
 	return nil
 }
 
-// AddUnit adds a unit and lets it join the scope of its application's relations. The first unit becomes the leader.
+// AddUnit adds a unit and lets it join the scope of its application's relations. An application's only unit leads at
+// once, since its agent's claim has no rival.
 func (m *Model) AddUnit(app string) (string, error) {
 	name, err := m.addUnit(app)
 	if err == nil && m.added != nil {
@@ -212,8 +215,8 @@ func (m *Model) addUnit(app string) (string, error) {
 	}
 	m.nextMachine++
 	a.units[u.name] = u
-	if a.leader == "" {
-		a.leader = u.name
+	if len(a.units) == 1 {
+		m.track(u)
 	}
 	for _, r := range m.relationsOf(app) {
 		r.enter(u)
@@ -239,8 +242,8 @@ func (m *Model) RemoveUnit(name string) error {
 	return m.UnitGone(name)
 }
 
-// UnitGone removes a unit whose hook runner is done with it: it leaves its scopes, its secrets go, and another unit
-// leads in its place.
+// UnitGone removes a unit whose hook runner is done with it: it leaves its scopes, its secrets go, and its leadership is
+// free for whoever claims it next.
 func (m *Model) UnitGone(name string) error {
 	m.mu.Lock()
 	u, err := m.unit(name)
@@ -265,16 +268,14 @@ func (m *Model) removeUnit(u *unit) {
 	}
 	delete(a.units, u.name)
 	m.vault.forgetUnit(u.name)
-	if a.leader == u.name {
-		a.leader = ""
-		if heirs := a.unitNames(); len(heirs) > 0 {
-			a.leader = heirs[0]
-		}
+	if m.holder(a) == u.name {
+		a.lease.release()
 	}
 }
 
 // Attend says that a hook runner takes this unit through its departures: relations and the unit itself stay, dying,
-// until the runner has called LeaveScope and UnitGone.
+// until the runner has called LeaveScope and UnitGone. When it no longer does, the unit's agent is gone: leadership that
+// the unit has runs out, a lease's length from now.
 func (m *Model) Attend(name string, attended bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -283,6 +284,7 @@ func (m *Model) Attend(name string, attended bool) error {
 		return errors.Annotate(err, "cannot attend unit")
 	}
 	u.attended = attended
+	m.tend(u)
 	m.notify()
 	return nil
 }
@@ -325,39 +327,6 @@ func (m *Model) Meta(app string) (CharmMeta, error) {
 		return CharmMeta{}, errors.NotFoundf("application %q", app)
 	}
 	return a.meta, nil
-}
-
-// Leader is the unit that leads an application; empty while nobody does.
-func (m *Model) Leader(app string) string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if a, found := m.apps[app]; found {
-		return a.leader
-	}
-	return ""
-}
-
-// SetLeader moves the leadership of the unit's application to it, as when the old leader's lease ran out.
-func (m *Model) SetLeader(name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	u, err := m.unit(name)
-	if err != nil {
-		return errors.Annotate(err, "cannot make unit the leader")
-	}
-	m.apps[u.app].leader = name
-	m.notify()
-	return nil
-}
-
-// DropLeader leaves an application without a leader until a unit claims leadership.
-func (m *Model) DropLeader(app string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if a, found := m.apps[app]; found {
-		a.leader = ""
-		m.notify()
-	}
 }
 
 // unit finds a unit. The caller holds the lock.

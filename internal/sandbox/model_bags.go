@@ -7,7 +7,6 @@ import (
 
 	"github.com/juju/errors"
 	apiservererrors "github.com/juju/juju/apiserver/errors"
-	"github.com/juju/juju/core/leadership"
 
 	"github.com/signet-charm/signet/internal/juju"
 )
@@ -115,15 +114,4 @@ func (m *Model) authorise(viewer string, id int) (*relation, *unit, error) {
 		return nil, nil, errors.NewNotFound(nil, "application \""+u.app+"\" is not a member of \""+r.key(u.app)+"\"")
 	}
 	return r, u, nil
-}
-
-// leads reports whether the unit is its application's leader. The caller holds the lock.
-func (m *Model) leads(u *unit) bool { return m.apps[u.app].leader == u.name }
-
-// checkLeader is Juju's leadership token: the error that every use of it fails with.
-func (m *Model) checkLeader(u *unit) error {
-	if m.leads(u) {
-		return nil
-	}
-	return leadership.NewNotLeaderError(u.name, u.app)
 }

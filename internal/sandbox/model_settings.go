@@ -3,7 +3,6 @@
 package sandbox
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/juju/errors"
 	apiservererrors "github.com/juju/juju/apiserver/errors"
-	"github.com/juju/juju/core/leadership"
 
 	"github.com/signet-charm/signet/internal/juju"
 )
@@ -274,60 +272,6 @@ func (m *Model) Machine(name string) (string, error) {
 		return "", err
 	}
 	return u.machine, nil
-}
-
-// ClaimLeadership makes a unit the leader if nobody is, and is how the leader prolongs its lease. A claim against
-// another leader is denied.
-func (m *Model) ClaimLeadership(viewer, app, name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if viewer != name || juju.ApplicationOf(name) != app {
-		return apiservererrors.ErrPerm
-	}
-	u, err := m.unit(name)
-	if err != nil {
-		return err
-	}
-	a := m.apps[u.app]
-	switch a.leader {
-	case name:
-		return nil
-	case "":
-		a.leader = name
-		m.notify()
-		return nil
-	}
-	return leadership.ErrClaimDenied
-}
-
-// CheckLeader fails, with Juju's own error, unless the unit leads its application.
-func (m *Model) CheckLeader(viewer string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	u, err := m.unit(viewer)
-	if err != nil {
-		return err
-	}
-	return m.checkLeader(u)
-}
-
-// AwaitLeadershipReleased waits until the application's leader of now is no more.
-func (m *Model) AwaitLeadershipReleased(ctx context.Context, viewer, app string) error {
-	if juju.ApplicationOf(viewer) != app {
-		return apiservererrors.ErrPerm
-	}
-	leader := m.Leader(app)
-	for {
-		changed := m.Changed()
-		if now := m.Leader(app); now == "" || now != leader {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return leadership.ErrBlockCancelled
-		case <-changed:
-		}
-	}
 }
 
 // relationByKey finds a relation of an application by its key there; nil when there is none.

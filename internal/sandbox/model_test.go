@@ -81,12 +81,12 @@ func TestARelationGoesWithTheLastUnitInItsScope(t *testing.T) {
 	require.ErrorContains(t, m.RemoveRelation(relation), "not found")
 }
 
-func TestRemovingTheLeaderMovesLeadership(t *testing.T) {
+func TestRemovingTheLeaderFreesLeadership(t *testing.T) {
 	t.Parallel()
 	m, relation := modelled(t)
 	require.Equal(t, "ca/0", m.Leader("ca"))
 	require.NoError(t, m.RemoveUnit("ca/0"))
-	require.Equal(t, "ca/1", m.Leader("ca"))
+	require.Empty(t, m.Leader("ca"))
 	require.False(t, m.InScope(relation, "ca/0"))
 	require.Equal(t, Dead, m.UnitLife("ca/0"))
 	name, err := m.AddUnit("ca")
