@@ -19,6 +19,9 @@ func (a *uniterAPI) CommitHookChanges(args params.CommitHookChangesArgs) params.
 }
 
 func (a *uniterAPI) commit(arg params.CommitHookChangesArg) error {
+	if _, err := names.ParseUnitTag(arg.Tag); err != nil {
+		return err
+	}
 	unit, err := a.self(arg.Tag)
 	if err != nil {
 		return err

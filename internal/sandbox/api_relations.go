@@ -72,7 +72,7 @@ func (a *uniterAPI) describe(unit string, id int) (params.RelationResultV2, erro
 	}
 	role := map[juju.Role]string{juju.Provides: "provider", juju.Requires: "requirer", juju.Peers: "peer"}[info.Endpoint.Role]
 	return params.RelationResultV2{
-		Id: info.ID, Key: info.Key, Life: life.Value(info.Life),
+		Id: info.ID, Key: info.Key, Life: life.Value(info.Life), Suspended: info.Suspended,
 		Endpoint: params.Endpoint{
 			ApplicationName: juju.ApplicationOf(unit),
 			Relation: params.CharmRelation{
@@ -93,7 +93,7 @@ func (a *uniterAPI) RelationsStatus(args params.Entities) params.RelationUnitSta
 			}
 			for _, info := range a.model.Relations(juju.ApplicationOf(unit)) {
 				r.RelationResults = append(r.RelationResults, params.RelationUnitStatus{
-					RelationTag: names.NewRelationTag(info.Key).String(), InScope: a.model.InScope(info.ID, unit),
+					RelationTag: names.NewRelationTag(info.Key).String(), InScope: a.model.InScope(info.ID, unit), Suspended: info.Suspended,
 				})
 			}
 			return nil
@@ -207,19 +207,23 @@ func (a *uniterAPI) scope(args params.RelationUnits, do func(id int, unit string
 	return results
 }
 
-// WatchUnitRelations tells keys of the unit's relations that come, turn dying or go.
+// WatchUnitRelations tells keys of the unit's relations that come, turn dying, are suspended or resumed, or go.
 func (a *uniterAPI) WatchUnitRelations(args params.Entities) params.StringsWatchResults {
 	return params.StringsWatchResults{Results: forUnits(a.session, args, watchFailure,
 		func(unit string, r *params.StringsWatchResult) error {
 			if _, err := a.model.UnitStatus(unit); err != nil {
 				return err
 			}
-			read := func() map[string]Life {
-				lives := map[string]Life{}
+			type state struct {
+				life      Life
+				suspended bool
+			}
+			read := func() map[string]state {
+				states := map[string]state{}
 				for _, info := range a.model.Relations(juju.ApplicationOf(unit)) {
-					lives[info.Key] = info.Life
+					states[info.Key] = state{info.Life, info.Suspended}
 				}
-				return lives
+				return states
 			}
 			*r = watchStrings(a.session, read, differing(nil, read()), differing)
 			return nil

@@ -35,10 +35,13 @@ func (a *secretsAPI) GetSecretBackendConfigs(arg params.SecretBackendArgs) (para
 // CreateSecretURIs reserves URIs for secrets to create.
 func (a *secretsAPI) CreateSecretURIs(arg params.CreateSecretURIsArg) (params.StringResults, error) {
 	uris, err := a.model.ReserveSecretURIs(a.loggedIn(), arg.Count)
-	if err != nil {
+	if errors.Is(err, errors.NotValid) {
 		return params.StringResults{}, err
 	}
 	var results params.StringResults
+	if err != nil {
+		results.Results = slices.Repeat([]params.StringResult{{Error: apiservererrors.ServerError(err)}}, arg.Count)
+	}
 	for _, uri := range uris {
 		results.Results = append(results.Results, params.StringResult{Result: uri})
 	}
@@ -83,14 +86,17 @@ func (a *secretsAPI) GetSecretContentInfo(args params.GetSecretContentArgs) para
 }
 
 // GetSecretRevisionContentInfo reads revisions of a secret that the unit manages.
-func (a *secretsAPI) GetSecretRevisionContentInfo(arg params.SecretRevisionArg) params.SecretContentResults {
+func (a *secretsAPI) GetSecretRevisionContentInfo(arg params.SecretRevisionArg) (params.SecretContentResults, error) {
+	if err := a.model.CheckManages(a.loggedIn(), arg.URI); err != nil {
+		return params.SecretContentResults{}, err
+	}
 	results := params.SecretContentResults{Results: make([]params.SecretContentResult, len(arg.Revisions))}
 	for i, number := range arg.Revisions {
 		content, err := a.model.SecretRevisionContent(a.loggedIn(), arg.URI, number)
 		results.Results[i].Content.Data = content
 		results.Results[i].Error = apiservererrors.ServerError(err)
 	}
-	return results
+	return results, nil
 }
 
 // GetConsumerSecretsRevisionInfo tells the latest revisions of secrets that a unit has read.
@@ -180,10 +186,11 @@ func (a *secretsAPI) owners(args params.Entities) ([]string, error) {
 			return nil, err
 		}
 		viewer := a.loggedIn()
-		if juju.ApplicationOf(tag.Id()) != juju.ApplicationOf(viewer) {
+		_, isApplication := tag.(names.ApplicationTag)
+		if _, isUnit := tag.(names.UnitTag); !isApplication && !isUnit || juju.ApplicationOf(tag.Id()) != juju.ApplicationOf(viewer) {
 			return nil, apiservererrors.ErrPerm
 		}
-		if tag.Kind() == names.ApplicationTagKind {
+		if isApplication {
 			if err := a.model.CheckLeader(viewer); err != nil {
 				return nil, err
 			}

@@ -120,6 +120,7 @@ type hall struct {
 type served struct {
 	version int
 	object  any
+	without []string // methods that the object has and this version has not
 }
 
 func (h *hall) Kill() { h.session.kill() }
@@ -135,7 +136,7 @@ func (h *hall) FindMethod(facade string, version int, method string) (rpcreflect
 func find(facades map[string]served, facade string, version int, method string) (rpcreflect.MethodCaller, error) {
 	missing := &rpcreflect.CallNotImplementedError{RootMethod: facade, Version: version, Method: method}
 	f, found := facades[facade]
-	if !found || f.version != version {
+	if !found || f.version != version || slices.Contains(f.without, method) {
 		return nil, missing
 	}
 	object := reflect.ValueOf(f.object)
@@ -206,11 +207,11 @@ func (a *adminAPI) Login(_ context.Context, request params.LoginRequest) (params
 func newHall(s *session) *hall {
 	h := &hall{session: s, facades: map[string]served{
 		"Pinger":            {version: 1, object: pingerAPI{}},
-		"Uniter":            {version: 20, object: &uniterAPI{s}},
+		"Uniter":            uniterOf(s, s.controller.facades["Uniter"]),
 		"LeadershipService": {version: 2, object: &leadershipAPI{s}},
 	}}
 	if s.model.HasSecrets() {
-		h.facades["SecretsManager"] = served{version: 4, object: &secretsAPI{s}}
+		h.facades["SecretsManager"] = secretsManagerOf(s, s.controller.facades["SecretsManager"])
 	}
 	return h
 }

@@ -186,15 +186,6 @@ func TestTheRestOfTheWatchersStartAndStop(t *testing.T) {
 	require.NoError(t, c.Model().SetAddresses("ca/0", juju.Addresses{Bind: []string{"192.0.2.1"}, Ingress: []string{"192.0.2.1"}}))
 	require.Len(t, next(t, addresses.Changes()), 1)
 
-	self, err := l.unit.Watch()
-	require.NoError(t, err)
-	next(t, self.Changes())
-	require.NoError(t, c.Model().Attend("ca/0", true))
-	require.NoError(t, c.Model().RemoveUnit("ca/0"))
-	next(t, self.Changes())
-	require.NoError(t, l.unit.Refresh())
-	require.Equal(t, life.Dying, l.unit.Life())
-
 	rotations, err := manager.WatchSecretsRotationChanges(l.tag)
 	require.NoError(t, err)
 	next(t, rotations.Changes())
@@ -205,6 +196,15 @@ func TestTheRestOfTheWatchersStartAndStop(t *testing.T) {
 	require.Empty(t, next(t, deleted.Changes()))
 	require.NoError(t, c.Model().DeleteSecret("ca/0", SecretDelete{URI: uri}))
 	require.Equal(t, []string{uri, uri + "/1"}, next(t, deleted.Changes()))
+
+	self, err := l.unit.Watch()
+	require.NoError(t, err)
+	next(t, self.Changes())
+	require.NoError(t, c.Model().Attend("ca/0", true))
+	require.NoError(t, c.Model().RemoveUnit("ca/0"))
+	next(t, self.Changes())
+	require.NoError(t, l.unit.Refresh())
+	require.Equal(t, life.Dying, l.unit.Life())
 
 	for _, w := range []interface {
 		Kill()

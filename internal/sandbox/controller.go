@@ -28,6 +28,10 @@ type Options struct {
 	NoSecrets   bool             // a model from before Juju 3.0: no SecretsManager facade
 	Clock       func() time.Time // time.Now when nil
 	Dir         string           // Juju's data folder, for agents/unit-…/agent.conf; a temporary one when empty
+
+	// Facades are the versions to serve of the facades of which controllers in use have several: "Uniter" 18 to 20 and
+	// "SecretsManager" 1 to 4. What is not named has the newest, as of Juju 3.6. Each is served in this one version only.
+	Facades map[string]int
 }
 
 // Controller serves one Model to unit agents: Juju's API over TLS websockets on a loopback port, and an agent.conf for
@@ -37,6 +41,7 @@ type Controller struct {
 	uuid      string
 	dir       string
 	temporary bool // dir is ours to remove
+	facades   map[string]int
 
 	serving sync.WaitGroup // one for each connection and each listener
 
@@ -65,11 +70,16 @@ func Start(opts Options) (*Controller, error) {
 	if _, err := version.Parse(opts.JujuVersion); err != nil {
 		return nil, fmt.Errorf("cannot start sandbox: %w", err)
 	}
+	facades, err := facadeVersions(opts.Facades)
+	if err != nil {
+		return nil, fmt.Errorf("cannot start sandbox: %w", err)
+	}
 	id, err := newIdentity()
 	if err != nil {
 		return nil, fmt.Errorf("cannot start sandbox: %w", err)
 	}
 	c := &Controller{
+		facades:     facades,
 		model:       newModel(opts),
 		uuid:        uuidOf("controller of " + opts.ModelName),
 		dir:         opts.Dir,

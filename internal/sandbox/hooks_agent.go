@@ -114,10 +114,13 @@ func (a *unitAgent) next(m *Model) (HookInfo, bool) {
 	return HookInfo{}, false
 }
 
-// watch takes up relations that are new to the agent, and forgets those that are gone.
+// watch enters relations that are new to the agent, or that are resumed, and forgets those that are gone.
 func (a *unitAgent) watch(m *Model) {
 	seen := map[int]bool{}
 	for _, info := range m.Relations(juju.ApplicationOf(a.unit)) {
+		if a.relations[info.ID] == nil && info.Life == Alive && !info.Suspended {
+			_ = m.EnterScope(info.ID, a.unit) // a dying unit cannot
+		}
 		if !m.InScope(info.ID, a.unit) {
 			continue
 		}
@@ -150,7 +153,7 @@ func (a *unitAgent) isPeer(id int) bool { return a.relations[id].endpoint.Role =
 func (a *unitAgent) nextCreated(m *Model) (HookInfo, bool) {
 	for _, id := range a.inOrder() {
 		info, err := m.RelationOf(a.unit, id)
-		if err == nil && info.Life == Alive && !a.relations[id].created {
+		if err == nil && info.Life == Alive && !info.Suspended && !a.relations[id].created {
 			return a.relationHook(id, "relation-created", ""), true
 		}
 	}

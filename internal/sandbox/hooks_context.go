@@ -157,8 +157,8 @@ func (h *HookContext) leads() bool {
 	return !h.minion
 }
 
-// memberNames are the remote units that the charm has been told of, by number.
-func (r *hookRelation) memberNames() []string { return sortedUnits(r.known.members) }
+// memberNames are the remote units that the charm has been told of, sorted as texts: "web/10" before "web/2".
+func (r *hookRelation) memberNames() []string { return slices.Sorted(maps.Keys(r.known.members)) }
 
 // key is the relation's name in the hook tools: "certificates:3".
 func (r *hookRelation) key() string { return fmt.Sprintf("%s:%d", r.info.Endpoint.Name, r.info.ID) }

@@ -17,7 +17,7 @@ func (a *unitAgent) nextRelation(m *Model) (HookInfo, bool) {
 		if err != nil {
 			continue
 		}
-		if info.Life != Alive {
+		if info.Life != Alive || info.Suspended {
 			if hook, found := a.nextEnding(m, id); found {
 				return hook, true
 			}

@@ -45,11 +45,18 @@ func (m *Model) ReadUnitBag(viewer string, id int, name string) (map[string]stri
 		return nil, apiservererrors.ErrPerm
 	}
 	bag, found := r.unitBags[target]
-	if !found {
-		return nil, errors.NotFoundf("cannot read settings for unit %q in relation %q: settings", name, r.key(u.app))
+	switch {
+	case found:
+	case target == viewer:
+		return nil, noSettings(name)
+	default:
+		return nil, errors.Annotatef(noSettings(name), "cannot read settings for unit %q in relation %q", name, r.key(u.app))
 	}
 	return maps.Clone(bag.values), nil
 }
+
+// noSettings is Juju's error for the databag of a unit that has never been in scope.
+func noSettings(name string) error { return errors.NotFoundf("unit %q: settings", name) }
 
 // ReadAppBag reads an application's databag as the viewer: the related application's always; its own when the viewer
 // leads it, or in a peer relation. Everything else is denied.
@@ -57,6 +64,9 @@ func (m *Model) ReadAppBag(viewer string, id int, app string) (map[string]string
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, u, err := m.authorise(viewer, id)
+	if errors.Is(err, errors.NotFound) {
+		return nil, apiservererrors.ErrPerm // where a unit's databag would be not found
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +121,7 @@ func (m *Model) authorise(viewer string, id int) (*relation, *unit, error) {
 		return nil, nil, err
 	}
 	if _, err := r.own(u.app); err != nil {
-		return nil, nil, errors.NewNotFound(nil, "application \""+u.app+"\" is not a member of \""+r.key(u.app)+"\"")
+		return nil, nil, err
 	}
 	return r, u, nil
 }

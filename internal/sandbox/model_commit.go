@@ -97,12 +97,12 @@ func (m *Model) checkCommit(viewer string, c Commit) error {
 		return err
 	}
 	for _, change := range c.Relations {
-		r, u, err := m.authorise(viewer, change.RelationID)
+		r, _, err := m.authorise(viewer, change.RelationID)
 		if err != nil {
 			return err
 		}
 		if len(change.Unit) > 0 && r.unitBags[viewer] == nil {
-			return errors.NotFoundf("cannot read settings for unit %q in relation %q: settings", viewer, r.key(u.app))
+			return noSettings(viewer)
 		}
 	}
 	for _, ports := range slices.Concat(c.Open, c.Close) {
@@ -173,7 +173,7 @@ func (m *Model) prepareBags(u *unit, change BagChange, before []preparedBag) ([]
 	var prepared []preparedBag
 	add := func(bag *settings, changes map[string]string) error {
 		if bag == nil {
-			return errors.NotFoundf("settings of %q in relation %q", u.name, r.key(u.app))
+			return noSettings(u.name)
 		}
 		values := bag.values
 		for _, p := range before {

@@ -16,14 +16,15 @@ import (
 
 // relation is one relation: between two endpoints, or a peer relation with one.
 type relation struct {
-	id       int
-	ends     []end // requirer first, as in Juju's relation keys
-	life     Life
-	unitBags map[string]*settings // by unit name; they outlive the unit's stay in scope
-	appBags  map[string]*settings // by application name
-	scope    map[string]bool      // units in scope
-	alias    string               // cross-model: how the offering side names the consuming application
-	consumer string               // cross-model: the consuming application's own name
+	id        int
+	ends      []end // requirer first, as in Juju's relation keys
+	life      Life
+	unitBags  map[string]*settings // by unit name; they outlive the unit's stay in scope
+	appBags   map[string]*settings // by application name
+	scope     map[string]bool      // units in scope
+	suspended bool
+	alias     string // cross-model: how the offering side names the consuming application
+	consumer  string // cross-model: the consuming application's own name
 }
 
 // end is one side of a relation.
@@ -46,6 +47,7 @@ type RelationInfo struct {
 	RemoteApp   string // in a peer relation: the own application
 	RemoteModel string // UUID of the remote application's model
 	Life        Life
+	Suspended   bool // to units as if it were dying, but it may be resumed
 	CrossModel  bool
 	RemoteUnits []string // in scope, by number; in a peer relation without the viewer's own unit
 }
@@ -152,84 +154,10 @@ func (m *Model) RemoveRelation(id int) error {
 		return errors.NotValidf("cannot remove relation: peer relation %d", id)
 	}
 	r.life = Dying
-	for _, name := range slices.Collect(maps.Keys(r.scope)) {
-		if u, err := m.unit(name); err != nil || !u.attended {
-			m.leave(r, name)
-		}
-	}
+	m.empty(r)
 	m.reap(r)
 	m.notify()
 	return nil
-}
-
-// LeaveScope takes a unit out of a relation's scope. Its databag stays readable until the relation is gone. It is no
-// error when the unit was not in scope.
-func (m *Model) LeaveScope(id int, name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r, found := m.relations[id]
-	if !found {
-		return errors.NotFoundf("relation %d", id)
-	}
-	m.leave(r, name)
-	m.notify()
-	return nil
-}
-
-// EnterScope puts a unit into a relation's scope, with a fresh databag as Juju does. It is no error when it is in scope.
-func (m *Model) EnterScope(id int, name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r, found := m.relations[id]
-	if !found {
-		return errors.NotFoundf("relation %d", id)
-	}
-	u, err := m.unit(name)
-	if err != nil {
-		return err
-	}
-	if _, err := r.own(u.app); err != nil {
-		return err
-	}
-	if r.life != Alive || u.life != Alive {
-		return errors.Errorf("cannot enter scope: unit %q in relation %q: no longer alive", name, r.key(u.app))
-	}
-	r.enter(u)
-	m.notify()
-	return nil
-}
-
-func (r *relation) enter(u *unit) {
-	if r.life != Alive || u.life != Alive || r.scope[u.name] {
-		return
-	}
-	bag := r.unitBags[u.name]
-	if bag == nil {
-		bag = &settings{version: -1}
-		r.unitBags[u.name] = bag
-	}
-	// The keys that every charm finds in its own databag; charms of old read private-address.
-	bag.values = map[string]string{
-		"private-address": u.addresses.Ingress[0],
-		"ingress-address": u.addresses.Ingress[0],
-		"egress-subnets":  strings.Join(u.addresses.Egress, ","),
-	}
-	bag.version++
-	r.scope[u.name] = true
-}
-
-func (m *Model) leave(r *relation, name string) {
-	delete(r.scope, name)
-	m.reap(r)
-}
-
-// reap removes a dying relation that nobody is in any more, with the secret grants that came with it.
-func (m *Model) reap(r *relation) {
-	if r.life == Alive || len(r.scope) > 0 {
-		return
-	}
-	delete(m.relations, r.id)
-	m.vault.forgetScope(r.id)
 }
 
 // Relations are an application's relations as it sees them, by ascending ID.
@@ -259,7 +187,8 @@ func (m *Model) info(r *relation, app, viewer string) RelationInfo {
 	own, _ := r.own(app)
 	info := RelationInfo{
 		ID: r.id, Key: r.key(app), Endpoint: own.endpoint,
-		RemoteApp: r.shown(app, r.remote(app)), RemoteModel: m.uuid, Life: r.life, CrossModel: r.alias != "",
+		RemoteApp: r.shown(app, r.remote(app)), RemoteModel: m.uuid, Life: r.life,
+		Suspended: r.suspended, CrossModel: r.alias != "",
 	}
 	if info.CrossModel {
 		info.RemoteModel = uuidOf("model of " + r.remote(app))
@@ -291,7 +220,7 @@ func (r *relation) own(app string) (end, error) {
 			return e, nil
 		}
 	}
-	return end{}, errors.NotFoundf("application %q in relation %d", app, r.id)
+	return end{}, errors.NewNotFound(nil, fmt.Sprintf("application %q is not a member of %q", app, r.key(app)))
 }
 
 // remote is the application on the other side; in a peer relation the same one.

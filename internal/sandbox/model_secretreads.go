@@ -55,7 +55,7 @@ func (m *Model) SecretContent(viewer string, query SecretQuery) (map[string]stri
 		return nil, err
 	}
 	own := s.owner == viewer || s.owner == u.app
-	if !own && !m.readable(u, s) {
+	if !own && !m.readable(u.app, viewer, s) {
 		return nil, apiservererrors.ErrPerm
 	}
 	label := ""
@@ -102,8 +102,9 @@ func (m *Model) lookup(u *unit, query SecretQuery) (*secret, error) {
 	return nil, errors.NotFoundf("consumer label %q", query.Label)
 }
 
-func (m *Model) readable(u *unit, s *secret) bool {
-	return s.grants[u.name].role.Allowed(coresecrets.RoleView) || s.grants[u.app].role.Allowed(coresecrets.RoleView)
+// readable reports whether a secret may be read by somebody of an application: by himself, or as one of it.
+func (m *Model) readable(app, who string, s *secret) bool {
+	return s.grants[who].role.Allowed(coresecrets.RoleView) || s.grants[app].role.Allowed(coresecrets.RoleView)
 }
 
 // consume works out the revision that a unit gets, and notes what it tracks from now on.
@@ -169,7 +170,7 @@ func (m *Model) ConsumerInfo(viewer, consumer, uri string) (revision int, label 
 	if err != nil {
 		return 0, "", err
 	}
-	if !m.readable(u, s) || juju.ApplicationOf(consumer) != u.app {
+	if !m.readable(u.app, consumer, s) || juju.ApplicationOf(consumer) != u.app {
 		return 0, "", apiservererrors.ErrPerm
 	}
 	c := s.consumers[consumer]

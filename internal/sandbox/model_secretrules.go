@@ -27,33 +27,50 @@ func (m *Model) GrantSecret(viewer string, arg SecretGrant) error {
 	if role == coresecrets.RoleNone || !role.IsValid() {
 		return errors.NotValidf("secret role %q", arg.Role)
 	}
-	scope := -1
-	subject := arg.Subject
-	if arg.Relation != "" {
-		r := m.relationByKey(juju.ApplicationOf(viewer), arg.Relation)
-		if r == nil {
-			return errors.Annotate(errors.NotFoundf("relation %q", arg.Relation), "invalid scope reference")
-		}
-		if r.life != Alive {
-			return errors.Errorf("cannot grant access to secret in scope of %q which is not alive", arg.Relation)
-		}
-		scope, subject = r.id, r.hidden(juju.ApplicationOf(viewer), subject)
-		if r.alias != "" && strings.Contains(subject, "/") {
-			return errors.NotSupportedf("sharing secrets with a unit across a cross model relation")
-		}
-		if r.alias != "" && juju.ApplicationOf(viewer) == r.consumer {
-			return errors.NotSupportedf("sharing consumer secrets across a cross model relation")
-		}
+	r, subject, err := m.grantScope(viewer, arg)
+	if err != nil {
+		return errors.Annotatef(err, "cannot change access to %q for %q", arg.URI, ownerTag(arg.Subject))
 	}
-	if _, found := m.apps[juju.ApplicationOf(subject)]; !found {
-		return errors.Annotate(errors.NotFoundf("application %q", arg.Subject), "invalid subject reference")
-	}
-	if before, found := s.grants[subject]; found && before.scope != scope {
+	if before, found := s.grants[subject]; found && before.scope != r.id {
 		return errors.New("cannot change secret permission scope")
 	}
-	s.grants[subject] = secretGrant{role: role, scope: scope}
+	s.grants[subject] = secretGrant{role: role, scope: r.id}
 	m.notify()
 	return nil
+}
+
+// grantScope finds the relation that a grant is to live with and whom it is for, both of which must be alive.
+func (m *Model) grantScope(viewer string, arg SecretGrant) (*relation, string, error) {
+	own := juju.ApplicationOf(viewer)
+	r := m.relationByKey(own, arg.Relation)
+	if r == nil {
+		return nil, "", errors.Annotate(errors.NotFoundf("relation %q", arg.Relation), "invalid scope reference")
+	}
+	if r.life != Alive {
+		return nil, "", errors.Errorf("cannot grant access to secret in scope of %q which is not alive", arg.Relation)
+	}
+	subject := r.hidden(own, arg.Subject)
+	isUnit := strings.Contains(subject, "/")
+	if r.alias != "" && isUnit {
+		return nil, "", errors.NotSupportedf("sharing secrets with a unit across a cross model relation")
+	}
+	if r.alias != "" && own == r.consumer {
+		return nil, "", errors.NotSupportedf("sharing consumer secrets across a cross model relation")
+	}
+	if _, found := m.apps[juju.ApplicationOf(subject)]; !found {
+		return nil, "", errors.Annotate(errors.NotFoundf("application %q", arg.Subject), "invalid subject reference")
+	}
+	if !isUnit {
+		return r, subject, nil
+	}
+	u, err := m.unit(subject)
+	if err != nil {
+		return nil, "", errors.Annotate(err, "invalid subject reference")
+	}
+	if u.life != Alive {
+		return nil, "", errors.Errorf("cannot grant dying %q access to secret", ownerTag(subject))
+	}
+	return r, subject, nil
 }
 
 // RevokeSecret takes an application's or unit's right to read a secret.

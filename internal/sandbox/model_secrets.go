@@ -151,8 +151,12 @@ func (m *Model) ReserveSecretURIs(viewer string, count int) ([]string, error) {
 	if count <= 0 {
 		return nil, errors.NotValidf("secret URI count %d", count)
 	}
-	if _, err := m.unit(viewer); err != nil {
+	u, err := m.unit(viewer)
+	if err != nil {
 		return nil, errors.Annotate(err, "invalid owner reference")
+	}
+	if u.life != Alive {
+		return nil, errors.Errorf("cannot reserve secret for owner %q which is not alive", ownerTag(viewer))
 	}
 	var uris []string
 	for range count {
@@ -231,8 +235,12 @@ func (m *Model) CreateSecret(viewer string, arg SecretUpsert) error {
 		}
 	}
 	if arg.Owner != u.app {
-		if _, err := m.unit(arg.Owner); err != nil {
+		owner, err := m.unit(arg.Owner)
+		if err != nil {
 			return errors.Annotate(err, "invalid owner reference")
+		}
+		if owner.life != Alive {
+			return errors.Errorf("cannot create secret for owner %q which is not alive", ownerTag(arg.Owner))
 		}
 	}
 	id := m.vault.newID(m.uuid)
@@ -327,6 +335,14 @@ func (m *Model) DeleteSecret(viewer string, arg SecretDelete) error {
 	}
 	m.notify()
 	return nil
+}
+
+// CheckManages fails, with Juju's own error, unless the unit may change a secret.
+func (m *Model) CheckManages(viewer, uri string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, err := m.manageable(viewer, uri)
+	return err
 }
 
 // manageable finds a secret that the unit may change: its own, or its application's while it leads.

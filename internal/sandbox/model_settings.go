@@ -284,12 +284,18 @@ func (m *Model) relationByKey(viewer, key string) *relation {
 	return nil
 }
 
-// RelationID finds a relation by its key as a unit's application knows it. A relation that does not exist is denied.
+// RelationID finds a relation by its key as a unit's application knows it, or that of others as they do: what is asked of
+// it then is refused as Juju does. A relation that does not exist is denied.
 func (m *Model) RelationID(viewer, key string) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r := m.relationByKey(juju.ApplicationOf(viewer), key); r != nil {
 		return r.id, nil
+	}
+	for _, r := range m.relations {
+		if r.key(r.consumer) == key {
+			return r.id, nil
+		}
 	}
 	return 0, apiservererrors.ErrPerm
 }

@@ -58,16 +58,22 @@ type World struct {
 // Run runs the contract on the Sessions that open opens.
 func Run(t *testing.T, open Opener) {
 	t.Helper()
-	for sentence, test := range cases() {
-		t.Run(sentence, func(t *testing.T) {
-			t.Parallel()
-			test(newWorld(t, open, sandbox.Options{}))
-		})
-	}
+	RunOn(t, sandbox.Options{}, open)
 	t.Run("a model of Juju 2.9 has no secrets", func(t *testing.T) {
 		t.Parallel()
 		withoutSecrets(newWorld(t, open, sandbox.Options{NoSecrets: true, JujuVersion: "2.9.51"}))
 	})
+}
+
+// RunOn runs the contract on a Juju of another kind, which must have secrets.
+func RunOn(t *testing.T, options sandbox.Options, open Opener) {
+	t.Helper()
+	for sentence, test := range cases() {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			test(newWorld(t, open, options))
+		})
+	}
 }
 
 // cases are the sentences of the contract.
@@ -82,6 +88,7 @@ func cases() map[string]func(*World) {
 		"units of another model go by their remote names":                   crossModel,
 		"a relation that ends is broken, then gone":                         broken,
 		"leadership follows the model":                                      leadership,
+		"nobody leads between the end of one leader and the next":           leaderless,
 		"a commit writes secrets, databags, state and status":               commitAll,
 		"a key with an empty value is removed":                              removal,
 		"what was committed reads back the same, whatever it is made of":    oddValues,

@@ -140,6 +140,15 @@ func leadership(w *World) {
 	require.NotNil(w.t, w.relation(w.snapshot(second)).OwnApp)
 }
 
+func leaderless(w *World) {
+	session := w.session(Follower)
+	require.NoError(w.t, w.Model.RemoveUnit(Leader))
+	w.Model.TrackLeadership(Follower) // hooks may have seen to that
+	snap := w.snapshot(session)
+	require.True(w.t, snap.Leader)
+	require.NotNil(w.t, w.relation(snap).OwnApp)
+}
+
 func withoutSecrets(w *World) {
 	session := w.session(Leader)
 	snap := w.snapshot(session)
