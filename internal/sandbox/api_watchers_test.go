@@ -214,3 +214,35 @@ func TestTheRestOfTheWatchersStartAndStop(t *testing.T) {
 		require.NoError(t, w.Wait())
 	}
 }
+
+func TestSuspensionIsToldWithoutHooks(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	m := c.Model()
+	require.NoError(t, m.RemoveRelation(relationID(t, c, "ca", "certificates")))
+	id, err := m.IntegrateCrossModel("ca:certificates", "etcd:certs")
+	require.NoError(t, err)
+	l := login(t, c, "ca/0")
+	relations, err := l.unit.WatchRelations()
+	require.NoError(t, err)
+	next(t, relations.Changes())
+	rel, err := l.state.RelationById(id)
+	require.NoError(t, err)
+	for _, suspended := range []bool{true, false} {
+		change := m.ResumeRelation
+		if suspended {
+			change = m.SuspendRelation
+		}
+		require.NoError(t, change(id))
+		require.Equal(t, []string{rel.String()}, next(t, relations.Changes()))
+		require.NoError(t, rel.Refresh())
+		require.Equal(t, suspended, rel.Suspended())
+		require.Equal(t, life.Alive, rel.Life())
+		statuses, err := l.unit.RelationsStatus()
+		require.NoError(t, err)
+		require.Equal(t, suspended, statuses[1].Suspended)
+		require.Equal(t, !suspended, statuses[1].InScope)
+	}
+	relations.Kill()
+	require.NoError(t, relations.Wait())
+}

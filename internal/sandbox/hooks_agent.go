@@ -58,6 +58,7 @@ type unitAgent struct {
 	stopped   bool
 	removed   bool
 	leader    bool
+	settings  int64  // version of the leader settings that the unit knows
 	config    string // hash of the configuration that config-changed last ran for
 	addresses string
 	relations map[int]*agentRelation
@@ -166,6 +167,13 @@ func (a *unitAgent) nextLeadership(m *Model) (HookInfo, bool) {
 		return hookOf("leader-elected"), true
 	}
 	a.leader = leads
+	if version := m.leaderSettingsVersion(a.unit); leads {
+		a.settings = version // the leader wrote them
+	} else if version != a.settings {
+		info := hookOf("leader-settings-changed")
+		info.version = version
+		return info, true
+	}
 	return HookInfo{}, false
 }
 
@@ -269,6 +277,8 @@ func (a *unitAgent) done(m *Model, hook HookInfo) error {
 		a.stopped = true
 	case "leader-elected":
 		a.leader = true
+	case "leader-settings-changed":
+		a.settings = hook.version
 	case "config-changed":
 		a.config, a.addresses = a.nextHash, a.nextAddresses
 	case "secret-changed":

@@ -39,6 +39,8 @@ type HookContext struct {
 	secrets   SecretChanges // gathered
 	opened    []PortRange
 	shut      []PortRange
+	storage   []string          // asked for with storage-add; no charm here has any
+	settings  map[string]string // the application's leader settings; nil until they are first asked for
 }
 
 // hookRelation is one relation as one hook sees it.
@@ -113,6 +115,9 @@ func (h *HookContext) close() {
 func (h *HookContext) flush() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if len(h.storage) > 0 {
+		return errors.NotFoundf("charm storage %q", h.storage[0])
+	}
 	commit := Commit{Secrets: h.secrets, Open: h.opened, Close: h.shut}
 	for _, id := range slices.Sorted(maps.Keys(h.relations)) {
 		change := BagChange{RelationID: id}

@@ -181,6 +181,43 @@ func TestARelationEndsWithItsLastBrokenHook(t *testing.T) {
 	require.Empty(t, s.Relations("web"))
 }
 
+func TestASuspendedRelationIsLeftAndEnteredAgain(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	ca, web := s.add(t, "ca", quiet()), s.add(t, "web", quiet())
+	plain, err := s.Integrate("ca:certificates", "web:tls")
+	require.NoError(t, err)
+	s.settle(t)
+	require.ErrorContains(t, s.SuspendRelation(plain), "which is not associated with an offer")
+	require.NoError(t, s.RemoveRelation(plain))
+	s.settle(t)
+
+	id, err := s.IntegrateCrossModel("ca:certificates", "web:tls")
+	require.NoError(t, err)
+	s.settle(t)
+	require.NoError(t, s.Commit(ca, sandbox.Commit{Relations: []sandbox.BagChange{{RelationID: id, Unit: map[string]string{"ca": "PEM"}}}}))
+	s.settle(t)
+	remote := s.Relations("ca")[1].RemoteApp
+	s.ForgetEvents()
+	require.NoError(t, s.SuspendRelation(id))
+	s.settle(t)
+	require.Equal(t, []string{"certificates-relation-departed(" + remote + "/0)", "certificates-relation-broken(" + remote + ")"}, s.Hooks(ca))
+	require.Equal(t, []string{"tls-relation-departed(ca/0)", "tls-relation-broken(ca)"}, s.Hooks(web))
+	require.False(t, s.InScope(id, ca))
+	info, err := s.RelationOf(ca, id)
+	require.NoError(t, err)
+	require.Equal(t, sandbox.Alive, info.Life)
+	require.True(t, info.Suspended)
+
+	s.ForgetEvents()
+	require.NoError(t, s.ResumeRelation(id))
+	s.settle(t)
+	require.Equal(t, []string{
+		"certificates-relation-created(" + remote + ")", "certificates-relation-joined(" + remote + "/0)", "certificates-relation-changed(" + remote + "/0)",
+	}, s.Hooks(ca))
+	require.NotContains(t, s.UnitBag(id, ca), "ca", "a unit that enters has a fresh databag")
+}
+
 func TestWhatAHookWritesTakesEffectWhenItEndsWell(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

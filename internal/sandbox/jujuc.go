@@ -123,7 +123,7 @@ func (h *HookContext) main(req ToolRequest) (ToolResponse, error) {
 		return ToolResponse{}, fmt.Errorf("bad request: wrong context ID; got %q", req.ContextId)
 	}
 	spec, known := toolSpecs()[req.CommandName]
-	if !known || (spec.secrets && !h.model.HasSecrets()) {
+	if !known || (spec.secrets && !h.model.HasSecrets()) || (spec.legacy && !h.model.legacy()) {
 		return ToolResponse{}, fmt.Errorf("bad request: unknown command: %s", req.CommandName)
 	}
 	var stdout, stderr bytes.Buffer
@@ -150,13 +150,14 @@ type toolSpec struct {
 	purpose string
 	flags   string // names of the flags it takes, of those in SetFlags
 	secrets bool   // unknown to Jujus without secrets
+	legacy  bool   // unknown to Juju since 4.0
 	run     func(*toolCall) error
 }
 
 // toolSpecs are all hook tools there are.
 func toolSpecs() map[string]toolSpec {
 	all := map[string]toolSpec{}
-	for _, some := range []map[string]toolSpec{relationTools(), unitTools(), secretTools(), actionTools()} {
+	for _, some := range []map[string]toolSpec{relationTools(), unitTools(), secretTools(), actionTools(), absentTools(), leaderTools()} {
 		maps.Copy(all, some)
 	}
 	return all
@@ -229,6 +230,8 @@ func (c *toolCall) SetFlags(f *gnuflag.FlagSet) {
 			f.BoolVar(&c.debug, "debug", false, "Sends message at debug level.")
 			f.StringVar(&c.level, "l", "INFO", "Sends message at the given level.")
 			f.StringVar(&c.level, "log-level", "INFO", "")
+		case "storage":
+			f.Var(storageFlag{c}, "s", "Specifies a storage instance by ID.")
 		case "endpoints":
 			f.Bool("endpoints", false, "Displays the list of target endpoints.")
 		default:

@@ -92,6 +92,19 @@ func TestHookToolsAnswerAsJujusDo(t *testing.T) {
 		"what is no URI":                        {call: "secret-get a:b:c", err: `secret URI "a:b:c" not valid`},
 		"info of a secret that is not there":    {call: "secret-info-get --label a", err: `secret "a" not found`},
 		"an action's parameters in a hook":      {call: "action-get a", err: "not running an action"},
+		"leader settings, none":                 {unit: "ca/1", call: "leader-get --format json", want: "{}\n"},
+		"one leader setting, none":              {call: "leader-get a --format json", want: "null\n"},
+		"a leader setting with a value":         {call: "leader-get a=b", err: `invalid key "a=b"`},
+		"setting leader settings, not leading":  {unit: "ca/1", call: "leader-set a=b", err: "cannot write leadership settings: cannot write settings: not the leader"},
+		"a resource":                            {call: "resource-get image", err: `could not download resource: resource "image" not found`},
+		"no resource":                           {call: "resource-get", err: "missing required resource name"},
+		"storage, none":                         {call: "storage-list --format json", want: "[]\n"},
+		"storage, not said which":               {call: "storage-get", err: "no storage instance specified"},
+		"storage that is not there":             {call: "storage-get -s data/0", err: "storage not found"},
+		"storage that cannot be":                {call: "storage-get -s data", err: `invalid storage ID "data"`},
+		"no storage to add":                     {call: "storage-add", err: "storage add requires a storage directive"},
+		"no storage of a kind to add":           {call: "storage-add data=0", err: `unrecognized storage constraint "0" not valid`},
+		"the cloud's credentials":               {call: "credential-get", err: "cannot access cloud credentials: permission denied"},
 		"the log without a message":             {call: "juju-log", err: "no message specified"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
@@ -258,16 +271,91 @@ func TestStateAndPortsTakeEffectWithTheHook(t *testing.T) {
 	require.Equal(t, "1.2", version)
 }
 
+func TestStorageThatTheCharmHasNotFailsTheHookInTheEnd(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	unit := s.add(t, "ca", quiet())
+	_, err := script(t, s, unit, []string{"storage-add", "data=2"}, []string{"state-set", "a=1"})
+	require.ErrorContains(t, err, `charm storage "data" not found`)
+	state, err := s.State(unit)
+	require.NoError(t, err)
+	require.Empty(t, state.Charm)
+}
+
+func TestLeaderSettingsReachTheOtherUnits(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	leader, follower := s.add(t, "ca", quiet()), s.add(t, "ca", quiet())
+	printed, err := script(t, s, leader, []string{"leader-get", "a"}, []string{"leader-set", "a=1", "b=2"}, []string{"leader-get", "a"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"", "", "1\n"}, printed)
+	s.ForgetEvents()
+	s.settle(t)
+	require.Equal(t, []string{"leader-settings-changed"}, s.Hooks(follower))
+	require.Empty(t, s.Hooks(leader))
+	printed, err = script(t, s, follower, []string{"leader-get", "--format", "json"})
+	require.NoError(t, err)
+	require.Equal(t, []string{`{"a":"1","b":"2"}` + "\n"}, printed)
+}
+
+func TestJuju4KnowsNoLeaderSettings(t *testing.T) {
+	t.Parallel()
+	s := stageOf(t, sandbox.Options{JujuVersion: "4.0.1"})
+	_, err := script(t, s, s.add(t, "ca", quiet()), []string{"leader-get"})
+	require.ErrorContains(t, err, "unknown command: leader-get")
+}
+
+func TestADepartedUnitsDatabagCanStillBeRead(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	var read []string
+	s.add(t, "ca", sandbox.CharmFunc(func(_ context.Context, hook *sandbox.HookContext) error {
+		if hook.Info().Name != "certificates-relation-departed" {
+			return nil
+		}
+		bag, err := hook.RelationGet("", "")
+		if err != nil {
+			return err
+		}
+		units, err := hook.RelationUnits("")
+		read = append(read, append(units, bag["name"])...)
+		return err
+	}))
+	web := s.add(t, "web", sandbox.CharmFunc(func(_ context.Context, hook *sandbox.HookContext) error {
+		if hook.Info().Name != "tls-relation-created" {
+			return nil
+		}
+		return hook.RelationSet("", map[string]string{"name": hook.Unit()})
+	}))
+	for range 11 {
+		s.add(t, "web", quiet())
+	}
+	_, err := s.Integrate("ca:certificates", "web:tls")
+	require.NoError(t, err)
+	s.settle(t)
+	require.NoError(t, s.RemoveUnit(web))
+	s.settle(t)
+	require.Equal(t, []string{
+		"web/1", "web/10", "web/11", "web/2", "web/3", "web/4", "web/5", "web/6", "web/7", "web/8", "web/9", web,
+	}, read)
+}
+
 func TestAModelWithoutSecretsDoesNotKnowTheirTools(t *testing.T) {
 	t.Parallel()
-	controller, err := sandbox.Start(sandbox.Options{NoSecrets: true, JujuVersion: "2.9.51"})
+	s := stageOf(t, sandbox.Options{NoSecrets: true, JujuVersion: "2.9.51"})
+	_, err := script(t, s, s.add(t, "ca", quiet()), []string{"secret-ids"})
+	require.ErrorContains(t, err, "unknown command: secret-ids")
+}
+
+// stageOf is an application "ca" in a sandbox of another kind.
+func stageOf(t *testing.T, options sandbox.Options) stage {
+	t.Helper()
+	controller, err := sandbox.Start(options)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, controller.Close()) })
 	runner, err := sandbox.NewRunner(controller.Model(), sandbox.RunnerOptions{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, runner.Close()) })
 	require.NoError(t, controller.Model().Deploy("ca", sandbox.CharmMeta{Name: "ca"}))
-	s := stage{controller.Model(), runner}
-	_, err = script(t, s, s.add(t, "ca", quiet()), []string{"secret-ids"})
-	require.ErrorContains(t, err, "unknown command: secret-ids")
+	return stage{controller.Model(), runner}
 }

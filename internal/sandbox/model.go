@@ -71,6 +71,7 @@ type application struct {
 	units    map[string]*unit
 	nextUnit int
 	lease    lease
+	settings leaderSettings
 	status   StatusInfo
 	network  int // third octet of the units' addresses
 }

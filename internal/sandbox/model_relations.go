@@ -22,9 +22,9 @@ type relation struct {
 	unitBags  map[string]*settings // by unit name; they outlive the unit's stay in scope
 	appBags   map[string]*settings // by application name
 	scope     map[string]bool      // units in scope
-	suspended bool
-	alias     string // cross-model: how the offering side names the consuming application
-	consumer  string // cross-model: the consuming application's own name
+	suspended bool                 // its units have left, or are leaving
+	alias     string               // cross-model: how the offering side names the consuming application
+	consumer  string               // cross-model: the consuming application's own name
 }
 
 // end is one side of a relation.
