@@ -32,7 +32,7 @@ type Carrier interface {
 	Carry(context.Context, order.Order) order.Answer
 }
 
-// Authority carries order.CreateAuthority and order.Sign.
+// Authority carries order.CreateAuthority, order.FetchKey and order.Sign.
 type Authority interface {
 	Carrier
 	// Authorities tells which CAs this unit can sign for, as juju.Snapshot.Local.

@@ -111,13 +111,14 @@ func (u *Unit) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error
 	}
 	plan := unit.Decide(now, snap, answers)
 	u.Log.Warn("the turn does not come to rest; the next one goes on", "orders", len(plan.Orders))
+	plan.Wake = now
 	return plan, nil
 }
 
 func (u *Unit) carry(ctx context.Context, wanted order.Order) order.Answer {
 	carrier := Carrier(u.Folder)
 	switch wanted.(type) {
-	case order.CreateAuthority, order.Sign:
+	case order.CreateAuthority, order.FetchKey, order.Sign:
 		carrier = u.Authority
 	}
 	answer := carrier.Carry(ctx, wanted)

@@ -48,7 +48,7 @@ type Config struct {
 }
 
 // Embedded is a certificate authority that keeps its keys in a store of this unit. It is an agent.Carrier for
-// order.CreateAuthority and order.Sign. Safe for concurrent use: different orders are carried side by side.
+// order.CreateAuthority, order.FetchKey and order.Sign. Safe for concurrent use: different orders are carried side by side.
 type Embedded struct {
 	store   Store
 	journal Journal
@@ -88,10 +88,12 @@ func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
 	switch o := o.(type) {
 	case order.CreateAuthority:
 		answer, err = e.create(id, o)
+	case order.FetchKey:
+		answer.Key, err = e.fetchKey(o)
 	case order.Sign:
 		answer, err = e.sign(id, o)
 	default:
-		err = order.Fail("not-carried", "cannot carry out %T: the embedded authority only creates authorities and signs", o)
+		err = order.Fail("not-carried", "cannot carry out %T: the embedded authority only creates authorities, keeps their keys and signs", o)
 	}
 	if err != nil {
 		return order.Answer{Order: id, State: order.Failed, Failure: order.FailureOf(err)}

@@ -145,7 +145,8 @@ func (e *Embedded) subjectKey(id order.ID, o order.Sign) (cert.Key, crypto.Publi
 	return o.Key, private.Public(), nil
 }
 
-// signedBefore answers from the journal, unless the key that was made for the certificate is forgotten.
+// signedBefore answers from the journal, unless the key that was made for the certificate is forgotten, or the
+// certificate is already due for renewal: then who asked was away since, and wants one that lives.
 func (e *Embedded) signedBefore(id order.ID, o order.Sign, before ledger.Entry) (order.Answer, bool, error) {
 	if state, known, err := e.journal.Serial(before.Serial); err != nil {
 		return order.Answer{}, false, err
@@ -153,12 +154,15 @@ func (e *Embedded) signedBefore(id order.ID, o order.Sign, before ledger.Entry) 
 		return order.Answer{}, false, order.Fail("revoked", "cannot answer %s with certificate %s: it is revoked: order a "+
 			"certificate that replaces it", o.For, before.Serial)
 	}
-	if o.Spec.Request != "" {
-		return signed(o, before, cert.Key{}), true, nil
-	}
 	certificate, err := cert.Parse(before.Certificate)
 	if err != nil {
 		return order.Answer{}, false, err
+	}
+	if o.NotBefore.After(cert.RenewAt(certificate)) {
+		return order.Answer{}, false, nil
+	}
+	if o.Spec.Request != "" {
+		return signed(o, before, cert.Key{}), true, nil
 	}
 	if !o.Key.IsZero() {
 		if err := keysAgree(o.Key, certificate); err != nil {

@@ -111,6 +111,15 @@ func (e *Embedded) signer(from order.Signer) (*signer, error) {
 	return found, nil
 }
 
+// fetchKey gives the key of an authority that this unit holds.
+func (e *Embedded) fetchKey(o order.FetchKey) (cert.Key, error) {
+	found, err := e.signer(order.Signer{Authority: o.Authority})
+	if err != nil {
+		return cert.Key{}, err
+	}
+	return cert.EncodeKey(found.key)
+}
+
 // authorityKey reads the authority's key, and keeps one that it did not have.
 func (e *Embedded) authorityKey(name string, from order.Signer, certificate *x509.Certificate) (crypto.Signer, error) {
 	if !from.Key.IsZero() {

@@ -24,7 +24,7 @@ func PublishApplication(rel juju.Relation, pub Publication) juju.Bag {
 	}
 	bag := maps.Clone(rel.OwnApp)
 	requests := newRequestBook(pub)
-	setList(bag, keyCertificates, requests.entries(bag))
+	setList(bag, keyCertificates, requests.entries(bag, rel.Partial))
 	setList(bag, keyErrors, requests.errors())
 	if pub.Capabilities == nil {
 		delete(bag, keyCapabilities)
@@ -92,11 +92,12 @@ func (b *requestBook) want(request string) {
 	}
 }
 
-// entries gives the list of certificates: those that stand there first, in their order, then new ones.
-func (b *requestBook) entries(bag juju.Bag) []map[string]json.RawMessage {
+// entries gives the list of certificates: those that stand there first, in their order, then new ones. From a partial
+// view a request that is not seen is still made, perhaps by a unit that is not shown.
+func (b *requestBook) entries(bag juju.Bag, partial bool) []map[string]json.RawMessage {
 	var list []map[string]json.RawMessage
 	for _, entry := range ownEntries(bag) {
-		if b.answered[entry.request] || !b.wanted[entry.request] {
+		if b.answered[entry.request] || !b.wanted[entry.request] && !partial {
 			continue
 		}
 		if members, keep := b.renewed(entry); keep {

@@ -16,7 +16,7 @@ import (
 // PublishUnit gives the complete content of this unit's own databag, where the legacy dialect is answered. Every unit
 // of the application must publish the same there, for requirers merge them in any order (protocol A.5).
 //
-// What belongs to units that are gone is withdrawn, and so are the private keys of units that now speak the CSR dialect
+// What belongs to units that are gone is withdrawn (from a partial view nobody is), and so are the private keys of units that now speak the CSR dialect
 // only. What a present unit was given stays, whatever becomes of its request. Keys of others are not touched.
 func PublishUnit(rel juju.Relation, pub Publication) juju.Bag {
 	bag := maps.Clone(rel.OwnUnit)
@@ -25,7 +25,7 @@ func PublishUnit(rel juju.Relation, pub Publication) juju.Bag {
 	}
 	served := servedUnits(rel, pub.Reading)
 	for key := range rel.OwnUnit {
-		if unit, answers := ownerOf(key); answers && !served.has(unit) {
+		if unit, answers := ownerOf(key); answers && !served.has(unit) && !rel.Partial {
 			delete(bag, key)
 		}
 	}
@@ -34,7 +34,7 @@ func PublishUnit(rel juju.Relation, pub Publication) juju.Bag {
 		if pub.Common != nil {
 			publishCommon(bag, *pub.Common)
 		}
-	case len(pub.Reading.CSR) > 0: // nobody needs them, and one is a private key
+	case len(pub.Reading.CSR) > 0 && !rel.Partial: // nobody needs them, and one is a private key
 		for _, key := range []string{keyCA, keyChain, keyClientCert, keyClientKey} {
 			delete(bag, key)
 		}
@@ -69,6 +69,23 @@ func servedUnits(rel juju.Relation, reading Reading) served {
 		}
 	}
 	return s
+}
+
+// LegacyAnswers picks from a provider's unit databag what it says in the legacy dialect: under "" what all requirers
+// share, under a munged unit name what answers that unit.
+func LegacyAnswers(bag juju.Bag) map[string]juju.Bag {
+	answers := map[string]juju.Bag{}
+	for key, value := range bag {
+		unit, answer := ownerOf(key)
+		if !answer && key != keyCA && key != keyChain && key != keyClientCert && key != keyClientKey {
+			continue
+		}
+		if answers[unit] == nil {
+			answers[unit] = juju.Bag{}
+		}
+		answers[unit][key] = value
+	}
+	return answers
 }
 
 func setOf(list []string) map[string]bool {

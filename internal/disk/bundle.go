@@ -55,11 +55,11 @@ func (f *Folder) install(o order.Install) error {
 	if o.Dir != "" && !filepath.IsAbs(o.Dir) {
 		return order.Fail("bad-order", "cannot install bundle %s in %q: give an absolute path", o.Name, o.Dir)
 	}
-	files, err := f.contents(o)
+	known, err := f.readPlaces(o.Name)
 	if err != nil {
 		return err
 	}
-	known, err := f.readPlaces(o.Name)
+	files, err := f.contents(o, known.Dirs)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (f *Folder) install(o order.Install) error {
 		return err
 	}
 	dir := f.dirOf(o.Dir)
-	if installed, ok := intact(dir, o.Name); !ok || installed != o.ID() {
+	if standing, ok := intact(dir, o.Name); !ok || standing.Order != o.ID() {
 		if err := f.place(dir, o, files); err != nil {
 			return err
 		}
@@ -97,7 +97,8 @@ func (f *Folder) dirOf(dir string) string {
 }
 
 // contents resolves and checks the files: plain names, each once, and no certificate beside a key that is not its own.
-func (f *Folder) contents(o order.Install) ([]content, error) {
+// Files to be kept are read where the bundle stands now.
+func (f *Folder) contents(o order.Install, standing []string) ([]content, error) {
 	seen := map[string]content{}
 	var files []content
 	for _, file := range o.Files {
@@ -109,6 +110,12 @@ func (f *Folder) contents(o order.Install) ([]content, error) {
 		}
 		resolved := content{name: file.Name, data: []byte(file.Text)}
 		switch {
+		case file.Keep:
+			data, secret, found := f.standing(o.Name, file.Name, standing)
+			if !found {
+				return nil, order.Fail("bad-order", "cannot install bundle %s: there is no %s to keep", o.Name, file.Name)
+			}
+			resolved.data, resolved.secret = data, secret
 		case file.KeyName != "":
 			if err := checkName(file.KeyName); err != nil {
 				return nil, order.Fail("bad-order", "cannot install bundle %s: %v", o.Name, err)
@@ -137,6 +144,24 @@ func (f *Folder) contents(o order.Install) ([]content, error) {
 		}
 	}
 	return files, nil
+}
+
+// standing reads a file of the bundle as it stands now.
+func (f *Folder) standing(bundle, file string, dirs []string) (data []byte, secret, found bool) {
+	for _, dir := range dirs {
+		if record, ok := intact(f.dirOf(dir), bundle); !ok || record.Files[file] == "" {
+			continue
+		}
+		path := filepath.Join(f.dirOf(dir), bundle, file)
+		info, err := os.Stat(path)
+		if err != nil {
+			continue
+		}
+		if data, err := readFile(path); err == nil {
+			return data, info.Mode().Perm()&0o077 == 0, true
+		}
+	}
+	return nil, false, false
 }
 
 func fits(certificate, key content) bool {
@@ -292,31 +317,27 @@ func isGeneration(bundle, file string) bool {
 	return found && generationTail.MatchString(tail)
 }
 
-// intact gives the order whose bundle stands in a folder, if each of its files is as it was written.
-func intact(dir, name string) (order.ID, bool) {
+// intact gives what stands in a folder as a bundle, if each of its files is as it was written.
+func intact(dir, name string) (record manifest, ok bool) {
 	target, err := os.Readlink(filepath.Join(dir, name))
 	if err != nil || !isGeneration(name, target) {
-		return "", false
+		return manifest{}, false
 	}
 	path := filepath.Join(dir, target)
 	if info, err := os.Lstat(path); err != nil || !info.IsDir() {
-		return "", false
+		return manifest{}, false
 	}
 	encoded, err := readFile(filepath.Join(path, manifestName))
-	if err != nil {
-		return "", false
-	}
-	var record manifest
-	if json.Unmarshal(encoded, &record) != nil {
-		return "", false
+	if err != nil || json.Unmarshal(encoded, &record) != nil {
+		return manifest{}, false
 	}
 	for file, sum := range record.Files {
 		data, err := readFile(filepath.Join(path, filepath.Base(file)))
 		if err != nil || hexSum(data) != sum {
-			return "", false
+			return manifest{}, false
 		}
 	}
-	return record.Order, len(record.Files) > 0
+	return record, len(record.Files) > 0
 }
 
 func (f *Folder) readPlaces(name string) (places, error) {

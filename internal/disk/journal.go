@@ -52,8 +52,9 @@ func openJournal(path string, system System) (*Journal, error) {
 	return journal, nil
 }
 
-// Append makes entries durable before it returns, all of them or none. It refuses entries that the ledger refuses. After
-// an error of the disk the entries may still have come to be recorded: the journal tells.
+// Append makes entries durable before it returns, all of them or none. It refuses entries that the ledger refuses, and
+// leaves out orders that are given again after they came to nothing, so that what fails all day does not fill the disk.
+// After an error of the disk the entries may still have come to be recorded: the journal tells.
 func (j *Journal) Append(entries ...ledger.Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -67,10 +68,16 @@ func (j *Journal) Append(entries ...ledger.Entry) error {
 	if err := j.repair(torn); err != nil {
 		return err
 	}
-	batch := make([]ledger.Entry, len(entries))
-	for i, entry := range entries {
+	var batch []ledger.Entry
+	for _, entry := range entries {
+		if entry.Event == ledger.Ordered && j.fold.Failing(entry.Order) {
+			continue
+		}
 		entry.Time = entry.Time.UTC().Round(0) // as it will be read back
-		batch[i] = entry
+		batch = append(batch, entry)
+	}
+	if len(batch) == 0 {
+		return nil
 	}
 	if err := j.admissible(batch); err != nil {
 		return fmt.Errorf("cannot record in %s: %w", j.path, err)

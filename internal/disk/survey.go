@@ -3,7 +3,9 @@
 package disk
 
 import (
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/signet-charm/signet/internal/cert"
@@ -12,6 +14,7 @@ import (
 // Survey tells what is on disk, for juju.Snapshot.Local:
 //
 //	bundle.<name>   the ID of the installed order, if each of its files is as it was written
+//	files.<name>    the names of its files, sorted, separated by spaces
 //	request.<name>  the PEM of the current request, if its key is there
 //	hostname        the machine's
 //
@@ -28,8 +31,9 @@ func (f *Folder) Survey() (map[string]string, error) {
 		if err != nil || len(known.Dirs) != 1 { // none, or a move that was not finished
 			continue
 		}
-		if id, ok := intact(f.dirOf(known.Dirs[0]), name); ok {
-			found["bundle."+name] = string(id)
+		if record, ok := intact(f.dirOf(known.Dirs[0]), name); ok {
+			found["bundle."+name] = string(record.Order)
+			found["files."+name] = strings.Join(slices.Sorted(maps.Keys(record.Files)), " ")
 		}
 	}
 	requests, err := f.list(requestsName, func(name string) bool { return strings.HasSuffix(name, ".csr") })

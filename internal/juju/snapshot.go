@@ -55,7 +55,8 @@ type Relation struct {
 	ID                int
 	Endpoint          Endpoint
 	RemoteApp         string // in a peer relation: the own application
-	Broken            bool   // being removed: the remote side is or will be gone
+	Broken            bool   // being removed or suspended: the remote side is or will be gone
+	Partial           bool   // more units belong to it than are shown: who is missing here is not gone
 	OwnUnit           Bag
 	OwnApp            Bag // readable by the leader only, except in peer relations; nil when not readable
 	RemoteApplication Bag

@@ -110,6 +110,16 @@ func (l *Ledger) Order(id string) []Entry {
 	return found
 }
 
+// Failing reports whether an order was given and has come to nothing so far.
+func (l *Ledger) Failing(order string) bool {
+	entries := l.byOrder[order]
+	if len(entries) == 0 {
+		return false
+	}
+	last := l.entries[entries[len(entries)-1]].Event
+	return last == Ordered || last == Refused
+}
+
 // Serial gives what is known of a serial number; false when it was never used.
 func (l *Ledger) Serial(serial string) (Certificate, bool) {
 	certificate, known := l.bySerial[serial]

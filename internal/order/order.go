@@ -35,6 +35,9 @@ type CreateAuthority struct {
 	Life          time.Duration
 }
 
+// FetchKey asks for the key of a CA that lies on this unit's disk.
+type FetchKey struct{ Authority cert.Authority }
+
 // Sign asks for one certificate.
 type Sign struct {
 	For       string // who asks, for the record: "certificates:3 etcd/0 server 10.0.0.1"
@@ -80,6 +83,7 @@ type File struct {
 	Text    string
 	Key     cert.Key // secret content, written 0600
 	KeyName string   // MakeRequest.Name whose private key is the content, written 0600
+	Keep    bool     // the content is what stands in the bundle under this name
 }
 
 // State tells how far an order has come.
@@ -100,7 +104,7 @@ type Answer struct {
 	Authority cert.Authority // CreateAuthority
 	Issued    cert.Issued    // Sign
 	Request   string         // MakeRequest: PEM
-	Key       cert.Key       // CreateAuthority: the CA's key (PKCS#8 PEM); MakeSecret: the text
+	Key       cert.Key       // CreateAuthority, FetchKey: the CA's key (PKCS#8 PEM); MakeSecret: the text
 	Serial    string         // Sign, CreateAuthority: hex
 }
 
@@ -128,14 +132,13 @@ func FailureOf(err error) *Failure {
 	return &Failure{Code: "disk", Message: err.Error()}
 }
 
-// Answered gives the answer to an order.
-func Answered(answers []Answer, id ID) (Answer, bool) {
+// ByID indexes answers by their orders.
+func ByID(answers []Answer) map[ID]Answer {
+	index := make(map[ID]Answer, len(answers))
 	for _, answer := range answers {
-		if answer.Order == id {
-			return answer, true
-		}
+		index[answer.Order] = answer
 	}
-	return Answer{}, false
+	return index
 }
 
 // ID implements Order.
@@ -143,6 +146,9 @@ func (o CreateAuthority) ID() ID {
 	o.NotBefore = time.Time{}
 	return hash("create-authority", o)
 }
+
+// ID implements Order.
+func (o FetchKey) ID() ID { return hash("fetch-key", o) }
 
 // ID implements Order. The keys are not part of it, nor is the time: a crash may lie between two attempts.
 func (o Sign) ID() ID {
@@ -157,10 +163,13 @@ func (o MakeRequest) ID() ID { return hash("make-request", o) }
 
 // ID implements Order. Keys enter by their hash, so that a new key is a new order.
 func (o Install) ID() ID {
-	type file struct{ Name, Text, KeyName, KeyHash string }
+	type file struct {
+		Name, Text, KeyName, KeyHash string
+		Keep                         bool
+	}
 	files := make([]file, len(o.Files))
 	for i, f := range o.Files {
-		files[i] = file{Name: f.Name, Text: f.Text, KeyName: f.KeyName}
+		files[i] = file{Name: f.Name, Text: f.Text, KeyName: f.KeyName, Keep: f.Keep}
 		if !f.Key.IsZero() {
 			sum := sha256.Sum256([]byte(f.Key.Reveal()))
 			files[i].KeyHash = hex.EncodeToString(sum[:])
@@ -170,6 +179,7 @@ func (o Install) ID() ID {
 }
 
 func (CreateAuthority) order() {}
+func (FetchKey) order()        {}
 func (Sign) order()            {}
 func (MakeSecret) order()      {}
 func (MakeRequest) order()     {}

@@ -75,6 +75,5 @@ func TestFailures(t *testing.T) {
 	err := fmt.Errorf("the turn: %w", order.Fail("no-key", "cannot find key %d", 7))
 	require.Equal(t, &order.Failure{Code: "no-key", Message: "cannot find key 7"}, order.FailureOf(err))
 	require.Equal(t, &order.Failure{Code: "disk", Message: "no space left"}, order.FailureOf(errors.New("no space left")))
-	_, found := order.Answered([]order.Answer{{Order: "a"}}, "b")
-	require.False(t, found)
+	require.NotContains(t, order.ByID([]order.Answer{{Order: "a"}}), order.ID("b"))
 }

@@ -24,9 +24,6 @@ const (
 	firstGeneration = 1
 )
 
-// SealedPrefix begins the peer bag's keys whose values hold private keys: who carries a commit out seals them.
-const SealedPrefix = "sealed."
-
 // slots are the CAs of an application: the one that signs now.
 type slots struct {
 	Current slot `json:"current"`
@@ -76,8 +73,30 @@ func (s *step) readSigner(written string) bool {
 	}
 	if secret, found := s.snap.Secret(authorityLabel(read.Current.Generation)); found {
 		s.signer.Key = cert.NewKey(secret.Content[keyMember])
+	} else if s.snap.Leader && s.snap.CanSecrets && s.holdsKey() {
+		s.rescueKey()
 	}
 	return true
+}
+
+// rescueKey makes the secret of a CA whose key lies on this unit's disk only: the model had no secrets when the CA was
+// made, or the secret was removed.
+func (s *step) rescueKey() {
+	answer, ok := s.obtain(order.FetchKey{Authority: s.signer.Authority})
+	if !ok {
+		return
+	}
+	s.signer.Key = answer.Key
+	s.keepKey()
+}
+
+// keepKey puts the CA's key where every unit and every later leader finds it.
+func (s *step) keepKey() {
+	s.decision.Secrets = append(s.decision.Secrets, juju.Secret{
+		Label:   authorityLabel(s.signer.Generation),
+		Owner:   juju.OwnedByApplication,
+		Content: map[string]string{keyMember: s.signer.Key.Reveal(), certMember: s.signer.Certificate},
+	})
 }
 
 // adoptCertificate parses the signer's certificate once for all comparisons.
@@ -93,12 +112,19 @@ func (s *step) canSign() bool {
 		return false
 	case !s.signer.Key.IsZero() || s.holdsKey():
 		return true
+	case s.snap.CanSecrets && s.secretExists():
+		s.report(juju.Waiting, "cannot read the CA's key from secret %s; is its back end reachable?", authorityLabel(s.signer.Generation))
 	case s.snap.CanSecrets:
-		s.report(juju.Waiting, "cannot read the CA's key from secret %s", authorityLabel(s.signer.Generation))
+		s.report(juju.Blocked, "the CA's key is lost: secret %s is gone and no copy lies on this unit; restore it from a backup", authorityLabel(s.signer.Generation))
 	default:
 		s.report(juju.Blocked, "the CA's key lies on another unit, and this model has no secrets to share it: keep one unit, or upgrade to Juju 3")
 	}
 	return false
+}
+
+func (s *step) secretExists() bool {
+	_, found := s.snap.Secret(authorityLabel(s.signer.Generation))
+	return found
 }
 
 // holdsKey reports whether the CA's key lies on this unit's own disk.
@@ -150,11 +176,11 @@ func (s *step) createSigner() bool {
 		s.report(juju.Blocked, "the new CA's certificate is unusable: %v", err)
 		return false
 	}
-	return s.recordSigner(label)
+	return s.recordSigner()
 }
 
 // recordSigner writes the CA down where every unit and every later leader finds it.
-func (s *step) recordSigner(label string) bool {
+func (s *step) recordSigner() bool {
 	text, err := json.Marshal(slots{Current: slot(s.signer.Authority)})
 	if err != nil {
 		s.report(juju.Blocked, "cannot record the CA: %v", err)
@@ -162,14 +188,7 @@ func (s *step) recordSigner(label string) bool {
 	}
 	s.peerBag()[authorityKey] = string(text)
 	if s.snap.CanSecrets {
-		s.decision.Secrets = append(s.decision.Secrets, juju.Secret{
-			Label: label,
-			Owner: juju.OwnedByApplication,
-			Content: map[string]string{
-				keyMember:  s.signer.Key.Reveal(),
-				certMember: s.signer.Certificate,
-			},
-		})
+		s.keepKey()
 	}
 	return true
 }
@@ -180,7 +199,11 @@ func (s *step) ensureSeal() bool {
 		return false
 	}
 	if secret, found := s.snap.Secret(SealLabel); found {
-		return secret.Content[SealMember] != ""
+		if secret.Content[SealMember] == "" {
+			s.report(juju.Waiting, "cannot read secret %s: private keys of the legacy dialect cannot be shared between units", SealLabel)
+			return false
+		}
+		return true
 	}
 	if !s.snap.Leader {
 		return false

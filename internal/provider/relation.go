@@ -18,8 +18,13 @@ import (
 const globalClient = "global-client"
 
 // serveRelation decides about everything that one relation asks for. Without an authority nothing is published, and
-// what stands there already stays.
+// what stands there already stays. Only the leader decides; the other units publish what it does.
 func (s *step) serveRelation(relation juju.Relation, ready bool) {
+	if ready && !s.snap.Leader {
+		s.mirror(relation)
+		return
+	}
+	relation = s.shelf.restore(relation)
 	reading := dialect.Read(relation)
 	asks, denials := s.admit(relation, reading)
 	if !ready {
@@ -38,17 +43,19 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 			s.granted++
 		}
 	}
+	if _, exposed := published.Client(); exposed && !s.settings.Legacy {
+		s.exposed++
+	}
 	if len(reading.Legacy) > 0 && s.settings.Legacy {
 		publication.Common = s.common(relation, published)
 	}
 	publication.Denials = denials
 	s.denials = append(s.denials, denials...)
 
-	bags := juju.OwnBags{Unit: dialect.PublishUnit(relation, publication)}
-	if s.snap.Leader {
-		bags.App = dialect.PublishApplication(relation, publication)
+	s.decision.Bags[relation.ID] = juju.OwnBags{
+		Unit: dialect.PublishUnit(relation, publication),
+		App:  dialect.PublishApplication(relation, publication),
 	}
-	s.decision.Bags[relation.ID] = bags
 }
 
 // admit lets through the asks that this application answers at all.
@@ -104,26 +111,22 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask) (cert.Issued, *d
 	if err != nil {
 		return cert.Issued{}, s.deny(ask, dialect.Malformed, err.Error())
 	}
-	current := s.current(published, ask)
+	current := current(published, ask)
 	for {
 		verdict := s.judge(current, spec, ask)
 		if verdict.keep {
 			s.wake(verdict.renew)
-			s.shelf.put(ask, current)
 			return current, nil
 		}
 		if !s.signing {
-			s.shelf.put(ask, current)
 			return current, s.withoutSigner(ask, current)
 		}
 		wanted := s.sign(ask, spec, verdict)
 		answer, done := s.obtain(wanted)
 		if !done {
-			s.shelf.put(ask, current)
 			return current, s.unsigned(ask, wanted, answer)
 		}
 		if again := s.judge(answer.Issued, spec, ask); !again.keep && !again.due {
-			s.shelf.put(ask, current)
 			return current, s.deny(ask, dialect.NotSigned, "the authority's answer does not fit: "+again.reason)
 		}
 		if answer.Issued.Certificate == current.Certificate {
@@ -137,9 +140,11 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask) (cert.Issued, *d
 func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer) *dialect.Denial {
 	switch answer.State {
 	case order.Failed:
+		s.wake(s.now.Add(retry))
 		return s.deny(ask, dialect.NotSigned, answer.Failure.Message)
 	case order.Pending:
 		s.waiting++
+		s.wake(s.now.Add(retry))
 	default:
 		s.decision.Entries = append(s.decision.Entries, ledger.Entry{
 			Time: s.now, Event: ledger.Ordered, Order: string(wanted.ID()), Ask: string(ask.ID()), For: wanted.For,
@@ -149,10 +154,9 @@ func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer)
 	return nil
 }
 
-// withoutSigner tells a requirer that there is nobody to sign for it now; units that do not lead leave that to the
-// leader.
+// withoutSigner tells a requirer that there is nobody to sign for it now.
 func (s *step) withoutSigner(ask dialect.Ask, current cert.Issued) *dialect.Denial {
-	if !s.snap.Leader || current.Certificate != "" {
+	if current.Certificate != "" {
 		return nil
 	}
 	return s.deny(ask, dialect.NoAuthority, "the CA cannot sign now; see the unit's status")
@@ -165,18 +169,14 @@ func (s *step) deny(ask dialect.Ask, code dialect.Code, reason string) *dialect.
 	}
 }
 
-// current gives the certificate that an ask has: the shelf is what all units share, the own bags what this one showed.
-func (s *step) current(published *dialect.Index, ask dialect.Ask) cert.Issued {
-	if ask.Dialect == dialect.Legacy {
-		if issued, found := s.shelf.get(ask); found {
-			return issued
-		}
-		if ask.CommonName == globalClient && ask.Name == "" {
-			issued, _ := published.Client()
-			return issued
-		}
+// current gives the certificate that an ask has.
+func current(published *dialect.Index, ask dialect.Ask) cert.Issued {
+	var issued cert.Issued
+	if ask.Dialect == dialect.Legacy && ask.CommonName == globalClient && ask.Name == "" {
+		issued, _ = published.Client()
+	} else {
+		issued, _ = published.Published(ask)
 	}
-	issued, _ := published.Published(ask)
 	return issued
 }
 

@@ -7,77 +7,151 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
-	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 )
 
-// shelf holds the legacy grants of all relations with their private keys, as the units of this application share them
+// SealedPrefix begins the keys of the peer application bag whose values hold private keys: who carries a commit out
+// seals them. "sealed.<relation ID>" holds what all requirers of a relation share, "sealed.<relation ID>.<unit>" what
+// answers one of them, each a JSON object of databag keys.
+const SealedPrefix = "sealed."
+
+// absentKey is where the leader's unit state notes since when relations on the shelf are not shown.
+const absentKey = "absent"
+
+// absence is how long a relation must not be shown before what the shelf holds for it goes. Juju does not show a unit
+// the relations that it has not entered yet, or has left before the others; a relation that ended is shown as broken.
+const absence = 24 * time.Hour
+
+// shelf holds what the leader publishes in the legacy dialect, by relation. The units of the application share it
 // through the peer relation: every unit must publish the same, and a new leader must find what the old one issued.
 type shelf struct {
-	found map[dialect.AskID]cert.Issued
-	kept  map[string]map[dialect.AskID]stored // by peer bag key
-}
-
-type stored struct {
-	Certificate string `json:"certificate"`
-	Key         string `json:"key"`
+	bags    map[int]juju.Bag
+	damaged map[int]bool // something of it cannot be read, which must not be taken for gone
 }
 
 func readShelf(bag juju.Bag) shelf {
-	s := shelf{found: map[dialect.AskID]cert.Issued{}, kept: map[string]map[dialect.AskID]stored{}}
+	s := shelf{bags: map[int]juju.Bag{}, damaged: map[int]bool{}}
 	for key, text := range bag {
-		if !strings.HasPrefix(key, SealedPrefix) {
+		id, sealed := shelvedRelation(key)
+		if !sealed {
 			continue
 		}
-		var grants map[dialect.AskID]stored
-		if json.Unmarshal([]byte(text), &grants) != nil {
-			continue // unreadable: what it held is asked of the own bags, and signed again where they lack it
+		var answers juju.Bag
+		if json.Unmarshal([]byte(text), &answers) != nil {
+			s.damaged[id] = true
+			continue
 		}
-		for id, grant := range grants {
-			s.found[id] = cert.Issued{Certificate: grant.Certificate, Key: cert.NewKey(grant.Key)}
+		if s.bags[id] == nil {
+			s.bags[id] = juju.Bag{}
 		}
+		maps.Copy(s.bags[id], answers)
 	}
 	return s
 }
 
-func (s shelf) get(ask dialect.Ask) (cert.Issued, bool) {
-	issued, found := s.found[ask.ID()]
-	return issued, found
+// shelvedRelation gives the relation that a key of the peer bag is about.
+func shelvedRelation(key string) (id int, sealed bool) {
+	rest, sealed := strings.CutPrefix(key, SealedPrefix)
+	number, _, _ := strings.Cut(rest, ".")
+	id, err := strconv.Atoi(number)
+	return id, sealed && err == nil
 }
 
-// put keeps a legacy grant on the shelf; what is not put in a step goes.
-func (s shelf) put(ask dialect.Ask, issued cert.Issued) {
-	if ask.Dialect != dialect.Legacy || issued.Certificate == "" {
+// restore gives a relation with what the shelf holds in its own unit bag, as if this unit had published it itself.
+func (s shelf) restore(relation juju.Relation) juju.Relation {
+	if shelved := s.bags[relation.ID]; len(shelved) > 0 {
+		bag := maps.Clone(relation.OwnUnit)
+		if bag == nil {
+			bag = juju.Bag{}
+		}
+		maps.Copy(bag, shelved)
+		relation.OwnUnit = bag
+	}
+	return relation
+}
+
+// mirror makes a unit that does not lead publish what the leader does.
+func (s *step) mirror(relation juju.Relation) {
+	if !s.sealed || s.shelf.damaged[relation.ID] {
 		return
 	}
-	key := fmt.Sprintf("%s%d", SealedPrefix, ask.Relation)
-	if ask.Name != "" {
-		key += "." + ask.Name
+	bag := maps.Clone(relation.OwnUnit)
+	if bag == nil {
+		bag = juju.Bag{}
 	}
-	if s.kept[key] == nil {
-		s.kept[key] = map[dialect.AskID]stored{}
+	for _, answers := range dialect.LegacyAnswers(relation.OwnUnit) {
+		for key := range answers {
+			delete(bag, key)
+		}
 	}
-	s.kept[key][ask.ID()] = stored{issued.Certificate, issued.Key.Reveal()}
+	maps.Copy(bag, s.shelf.bags[relation.ID])
+	s.decision.Bags[relation.ID] = juju.OwnBags{Unit: bag}
 }
 
-// writeShelf puts the shelf into the peer bag. Without a key to seal it with (a model without secrets, a secret that
-// cannot be read now) nothing is shared, and what stands there stays.
+// writeShelf puts what this leader publishes on the shelf. Without a key to seal it with (a model without secrets, a
+// secret that cannot be read now) nothing is shared, and what stands there stays.
 func (s *step) writeShelf() {
 	if !s.sealed {
 		return
 	}
 	bag := s.peerBag()
-	maps.DeleteFunc(bag, func(key, _ string) bool {
-		_, kept := s.shelf.kept[key]
-		return strings.HasPrefix(key, SealedPrefix) && !kept
-	})
-	for _, key := range slices.Sorted(maps.Keys(s.shelf.kept)) {
-		text, err := json.Marshal(s.shelf.kept[key])
-		if err == nil {
-			bag[key] = string(text)
+	shown := map[int]bool{}
+	for _, relation := range s.snap.At(Endpoints...) {
+		shown[relation.ID] = true
+		wanted := map[string]string{}
+		for unit, answers := range dialect.LegacyAnswers(s.decision.Bags[relation.ID].Unit) {
+			key := fmt.Sprintf("%s%d", SealedPrefix, relation.ID)
+			if unit != "" {
+				key += "." + unit
+			}
+			text, err := json.Marshal(answers)
+			if err == nil {
+				wanted[key] = string(text)
+			}
 		}
+		maps.DeleteFunc(bag, func(key, _ string) bool {
+			id, sealed := shelvedRelation(key)
+			return sealed && id == relation.ID && wanted[key] == ""
+		})
+		maps.Copy(bag, wanted)
 	}
+	s.forgetAbsent(bag, shown)
+}
+
+// forgetAbsent clears the shelf of relations that have not been shown for long enough.
+func (s *step) forgetAbsent(bag juju.Bag, shown map[int]bool) {
+	since := map[string]time.Time{}
+	_ = json.Unmarshal([]byte(s.snap.State[absentKey]), &since) // unreadable: the time begins anew
+	noted := map[string]time.Time{}
+	for _, key := range slices.Sorted(maps.Keys(bag)) {
+		id, sealed := shelvedRelation(key)
+		if !sealed || shown[id] {
+			continue
+		}
+		name := strconv.Itoa(id)
+		first, known := since[name]
+		if !known {
+			first = s.now.UTC().Truncate(time.Second)
+		}
+		if s.now.Sub(first) >= absence {
+			delete(bag, key)
+			continue
+		}
+		noted[name] = first
+		s.wake(first.Add(absence))
+	}
+	text := ""
+	if len(noted) > 0 {
+		encoded, err := json.Marshal(noted)
+		if err != nil {
+			return
+		}
+		text = string(encoded)
+	}
+	s.decision.State[absentKey] = text
 }

@@ -33,8 +33,9 @@ type Decision struct {
 	Orders  []order.Order        // not yet answered
 	Bags    map[int]juju.OwnBags // by relation ID: complete desired content
 	Secrets []juju.Secret
-	Reports []juju.Status // one for each thing an operator should know
-	Wake    time.Time     // next renewal; zero for none
+	State   map[string]string // unit state to change
+	Reports []juju.Status     // one for each thing an operator should know
+	Wake    time.Time         // next renewal; zero for none
 }
 
 // step is one run of Step: what it was given, and the decision under way.
@@ -42,7 +43,7 @@ type step struct {
 	now      time.Time
 	snap     juju.Snapshot
 	settings Settings
-	answers  []order.Answer
+	answers  map[order.ID]order.Answer
 
 	signer  order.Signer
 	issuer  *x509.Certificate // of signer
@@ -52,19 +53,24 @@ type step struct {
 	shelf   shelf
 
 	decision Decision
-	granted  int
+	granted  int // certificates published
+	waiting  int // being signed
+	exposed  int // relations with private keys published although the legacy dialect is off
 	denials  []dialect.Denial
-	waiting  int
 }
+
+// retry is when an order that failed or is pending is given again.
+const retry = 5 * time.Minute
 
 // Step decides what the authority's side wants, given the answers to orders that an earlier Step of the same turn
 // gave. It is total, deterministic and idempotent.
 func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {
 	s := &step{
-		now: now, snap: snap, settings: settings, answers: answers,
-		decision: Decision{Bags: map[int]juju.OwnBags{}},
+		now: now, snap: snap, settings: settings, answers: order.ByID(answers),
+		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}},
 	}
 	if !settings.Embedded {
+		s.reportLeftovers()
 		return s.decision
 	}
 	s.serve()
@@ -76,7 +82,9 @@ func (s *step) serve() {
 	if ready {
 		s.sealed = s.ensureSeal()
 		s.signing = s.canSign()
-		s.shelf = readShelf(s.peers.OwnApp)
+		if s.sealed {
+			s.shelf = readShelf(s.peers.OwnApp)
+		}
 	}
 	for _, relation := range s.snap.At(Endpoints...) {
 		if !relation.Broken {
@@ -99,7 +107,7 @@ func (s *step) serve() {
 
 // obtain gives the answer to an order when it is done; else it sees to it that the order is given.
 func (s *step) obtain(wanted order.Order) (order.Answer, bool) {
-	answer, answered := order.Answered(s.answers, wanted.ID())
+	answer, answered := s.answers[wanted.ID()]
 	if !answered {
 		s.decision.Orders = append(s.decision.Orders, wanted)
 	}
@@ -127,21 +135,58 @@ func (s *step) report(level juju.Level, format string, args ...any) {
 	s.decision.Reports = append(s.decision.Reports, juju.Status{Level: level, Message: fmt.Sprintf(format, args...)})
 }
 
-// summarize says in one line how the authority is.
+// summarize says in one line how the authority is, and what an operator should do.
 func (s *step) summarize() {
 	until := s.issuer.NotAfter.Format(time.DateOnly)
-	if !s.snap.Leader {
-		s.report(juju.Active, "standby, %s published, CA until %s", count(s.granted, "certificate"), until)
-	} else if s.granted+s.waiting+len(s.denials) == 0 {
+	switch {
+	case s.now.After(s.issuer.NotAfter):
+		s.report(juju.Blocked, "the CA expired on %s and can sign nothing: deploy a new one and move the relations to it", until)
+	case s.now.After(s.issuer.NotAfter.Add(-s.settings.Life)):
+		s.report(juju.Waiting, "the CA ends on %s, and all certificates with it: plan a new one", until)
+		s.wake(s.issuer.NotAfter.Add(time.Second))
+	case !s.snap.Leader:
+		s.report(juju.Active, "standby, CA until %s", until)
+	case s.granted+s.waiting+len(s.denials) == 0:
 		s.report(juju.Active, "CA ready until %s", until)
-	} else {
+	default:
 		s.report(juju.Active, "%s, CA until %s", count(s.granted, "certificate"), until)
+	}
+	if !s.now.After(s.issuer.NotAfter.Add(-s.settings.Life)) {
+		s.wake(s.issuer.NotAfter.Add(time.Second - s.settings.Life))
 	}
 	if s.waiting > 0 {
 		s.report(juju.Waiting, "%s being signed", count(s.waiting, "certificate"))
 	}
-	if len(s.denials) > 0 {
-		s.report(juju.Active, "%d refused: %s", len(s.denials), s.denials[0])
+	var unsigned, refused []dialect.Denial
+	for _, denial := range s.denials {
+		if denial.Code.Temporary() {
+			unsigned = append(unsigned, denial)
+		} else {
+			refused = append(refused, denial)
+		}
+	}
+	if len(unsigned) > 0 {
+		s.report(juju.Waiting, "%s could not be signed: %s", count(len(unsigned), "certificate"), unsigned[0])
+	}
+	if len(refused) > 0 {
+		s.report(juju.Active, "%d refused: %s", len(refused), refused[0])
+	}
+	if s.exposed > 0 {
+		s.report(juju.Active, "legacy-dialect is off, but private keys are still published to %s", count(s.exposed, "relation"))
+	}
+}
+
+// reportLeftovers says that an application which is no authority any more still publishes what it issued: taking it away
+// would stop consumers, which only the operator can decide.
+func (s *step) reportLeftovers() {
+	left := 0
+	for _, relation := range s.snap.At(Endpoints...) {
+		if relation.OwnUnit["ca"] != "" || relation.OwnApp["certificates"] != "" {
+			left++
+		}
+	}
+	if left > 0 {
+		s.report(juju.Active, "no authority, but what was issued is still published to %s: remove them to withdraw it", count(left, "relation"))
 	}
 }
 

@@ -14,20 +14,19 @@ import (
 )
 
 // check decides whether an offered certificate may be installed. It reads as a checklist; the first thing wrong is
-// the error.
+// the error. With the error comes the certificate when it is a proper answer whose time is over.
 func (s *step) check(offer dialect.Offer, i item) (*x509.Certificate, error) {
-	if offer.Revoked {
-		return nil, errors.New("it is revoked")
-	}
 	leaf, err := cert.Parse(offer.Issued.Certificate)
 	if err != nil {
 		return nil, err
 	}
 	switch {
+	case offer.Revoked:
+		return leaf, errors.New("it is revoked")
 	case leaf.IsCA:
 		return nil, errors.New("it is a CA certificate")
 	case s.now.After(leaf.NotAfter):
-		return nil, fmt.Errorf("it expired at %s", leaf.NotAfter.Format("2006-01-02 15:04:05"))
+		return leaf, fmt.Errorf("it expired at %s", leaf.NotAfter.Format("2006-01-02 15:04:05"))
 	case offer.Dialect == dialect.Legacy && !cert.KeyMatches(offer.Issued.Key, leaf):
 		return nil, errors.New("its private key is another certificate's")
 	case offer.Dialect == dialect.CSR && !sameKey(i.want.Request, leaf):
@@ -36,7 +35,10 @@ func (s *step) check(offer dialect.Offer, i item) (*x509.Certificate, error) {
 	if missing := missingNames(leaf, i.want.Names); i.want.Kind == cert.Server && len(missing) > 0 {
 		return nil, fmt.Errorf("it lacks the names %s", strings.Join(missing, ", "))
 	}
-	return leaf, s.checkChain(offer, leaf, i)
+	if err := s.checkChain(offer, leaf, i); err != nil {
+		return nil, err
+	}
+	return leaf, nil
 }
 
 // checkChain verifies the way from the certificate to what the provider says to trust (RFC 5280, 6).

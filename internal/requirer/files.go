@@ -13,26 +13,31 @@ import (
 	"github.com/signet-charm/signet/internal/order"
 )
 
-// install lays the accepted certificates on disk, all files at once. As long as a bundle stands there it is not
-// replaced by one that holds less.
+// install lays the accepted certificates on disk, all files at once. What stands there for a certificate that is not
+// offered now stays beside the others.
 func (s *step) install(items []item, relation juju.Relation) {
 	var missing []string
 	var files []order.File
 	var trust []string
+	standing := strings.Fields(s.snap.Local["files."+certificatesBundle])
 	for _, i := range items {
-		if i.best == nil {
-			missing = append(missing, i.name)
+		if i.best != nil {
+			files = append(files, certificateFiles(i)...)
+			trust = append(trust, i.best.offer.Trust...)
 			continue
 		}
-		files = append(files, certificateFiles(i)...)
-		trust = append(trust, i.best.offer.Trust...)
+		missing = append(missing, i.name)
+		for _, name := range []string{i.name + ".crt", i.name + ".key"} {
+			if slices.Contains(standing, name) {
+				files = append(files, order.File{Name: name, Keep: true})
+			}
+		}
 	}
-	installed := s.snap.Local["bundle."+certificatesBundle]
 	if len(missing) > 0 {
 		s.report(juju.Waiting, "waiting for the %s certificate from %s", strings.Join(missing, " and "), relation.RemoteApp)
-		if installed != "" || len(files) == 0 {
-			return
-		}
+	}
+	if len(missing) == len(items) {
+		return
 	}
 	files = append(files, order.File{Name: "ca.crt", Text: strings.Join(unique(trust), "")})
 	s.place(order.Install{Name: certificatesBundle, Dir: s.settings.Dir, Files: files})
@@ -70,6 +75,7 @@ func (s *step) firstEnd(items []item) string {
 // receive lays the CA certificates of certificate_transfer on disk, a file each, and removes them with their relation.
 func (s *step) receive() {
 	var received []string
+	unclear := false
 	for _, relation := range s.snap.At(TransferEndpoint) {
 		if relation.Broken {
 			continue
@@ -78,6 +84,7 @@ func (s *step) receive() {
 		received = append(received, certificates...)
 		for _, denial := range denials {
 			s.report(juju.Waiting, "%s sends an unusable CA certificate: %s", relation.RemoteApp, denial)
+			unclear = true
 		}
 		if s.snap.Leader {
 			s.decision.Bags[relation.ID] = juju.OwnBags{App: dialect.TransferVersion(relation)}
@@ -87,6 +94,13 @@ func (s *step) receive() {
 	for _, text := range unique(received) {
 		sum := sha256.Sum256([]byte(text))
 		files = append(files, order.File{Name: "ca-" + hex.EncodeToString(sum[:8]) + ".crt", Text: text})
+	}
+	if unclear { // somebody is not understood now, who may have sent what stands there
+		for _, name := range strings.Fields(s.snap.Local["files."+receivedBundle]) {
+			if !slices.ContainsFunc(files, func(f order.File) bool { return f.Name == name }) {
+				files = append(files, order.File{Name: name, Keep: true})
+			}
+		}
 	}
 	if len(files) > 0 || s.snap.Local["bundle."+receivedBundle] != "" {
 		s.place(order.Install{Name: receivedBundle, Files: files})
@@ -98,11 +112,12 @@ func (s *step) place(wanted order.Install) {
 	if s.snap.Local["bundle."+wanted.Name] == string(wanted.ID()) {
 		return
 	}
-	answer, answered := order.Answered(s.answers, wanted.ID())
+	answer, answered := s.answers[wanted.ID()]
 	if !answered {
 		s.decision.Orders = append(s.decision.Orders, wanted)
 	} else if answer.Failure != nil {
 		s.report(juju.Blocked, "cannot install %s: %s", wanted.Name, answer.Failure.Message)
+		s.wake(s.now.Add(retry))
 	}
 }
 

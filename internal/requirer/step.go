@@ -34,6 +34,7 @@ type Decision struct {
 	Orders  []order.Order
 	Bags    map[int]juju.OwnBags // by relation ID: complete desired content
 	Reports []juju.Status
+	State   map[string]string // unit state to change
 	Wake    time.Time
 }
 
@@ -41,9 +42,12 @@ type step struct {
 	now      time.Time
 	snap     juju.Snapshot
 	settings Settings
-	answers  []order.Answer
+	answers  map[order.ID]order.Answer
 	decision Decision
 }
+
+// retry is when an order that failed is given again.
+const retry = 5 * time.Minute
 
 // item is one certificate this unit wants, under the name of its files.
 type item struct {
@@ -51,6 +55,7 @@ type item struct {
 	organizations []string
 	want          dialect.Want
 	best          *accepted
+	spent         *x509.Certificate // answers the standing request, but is revoked or over
 }
 
 // accepted is an offer that passed the checks.
@@ -63,8 +68,8 @@ type accepted struct {
 // It is total, deterministic and idempotent.
 func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {
 	s := &step{
-		now: now, snap: snap, settings: settings, answers: answers,
-		decision: Decision{Bags: map[int]juju.OwnBags{}},
+		now: now, snap: snap, settings: settings, answers: order.ByID(answers),
+		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}},
 	}
 	s.receive()
 	s.ask()
@@ -87,10 +92,12 @@ func (s *step) ask() {
 		s.report(juju.Waiting, "%v", err)
 		return
 	}
+	ready := true
 	for i := range items {
-		if !s.findRequest(&items[i]) {
-			return
-		}
+		ready = s.findRequest(&items[i]) && ready
+	}
+	if !ready {
+		return
 	}
 	for _, relation := range relations {
 		s.askOne(relation, items)
@@ -111,11 +118,11 @@ func (s *step) items(relation juju.Relation) ([]item, error) {
 	names := s.settings.Names.With(usable(addresses.Ingress)).With(usable(addresses.Bind)).
 		With(usable([]string{s.snap.Local["hostname"], "127.0.0.1"}))
 	commonName := s.settings.CommonName
-	if commonName == "" && len(addresses.Ingress) > 0 {
-		commonName = addresses.Ingress[0]
-	}
 	if commonName == "" {
-		return nil, fmt.Errorf("waiting for an ingress address on endpoint %s; or set the option common-name", relation.Endpoint.Name)
+		if len(addresses.Ingress) == 0 {
+			return nil, fmt.Errorf("waiting for an ingress address on endpoint %s; or set the option common-name", relation.Endpoint.Name)
+		}
+		commonName = s.shortName(addresses.Ingress)
 	}
 	names = names.With(usable([]string{commonName}))
 	return []item{
@@ -123,6 +130,17 @@ func (s *step) items(relation juju.Relation) ([]item, error) {
 		{name: "client", organizations: s.settings.Organizations,
 			want: dialect.Want{Kind: cert.Client, CommonName: s.snap.Unit}},
 	}, nil
+}
+
+// shortName gives the first of the names that fits into a common name (RFC 5280, ub-common-name: 64 characters); the
+// unit's own when none does. The alternative names have all of them.
+func (s *step) shortName(names []string) string {
+	for _, name := range names {
+		if len([]rune(name)) <= 64 {
+			return name
+		}
+	}
+	return s.snap.Unit
 }
 
 // usable drops names that cannot stand in a certificate: a machine's own idea of its name is not the operator's fault.
@@ -137,7 +155,8 @@ func usable(candidates []string) cert.Names {
 }
 
 // findRequest gives an item its signing request: the one on disk while it still says what is wanted, else a new one
-// under the same key.
+// under the same key. Without one the item can still be asked for in the legacy dialect. It is false while the disk has
+// not answered.
 func (s *step) findRequest(i *item) bool {
 	standing := s.snap.Local["request."+i.name]
 	if standing != "" && requests(standing, *i) {
@@ -147,23 +166,24 @@ func (s *step) findRequest(i *item) bool {
 	return s.makeRequest(i, "")
 }
 
+// makeRequest has a new signing request made. It is false while the disk has not answered; a disk that cannot leaves the
+// item as it is.
 func (s *step) makeRequest(i *item, replaces string) bool {
 	wanted := order.MakeRequest{
 		Name: i.name, Kind: i.want.Kind, CommonName: i.want.CommonName, Organizations: i.organizations, Names: i.want.Names,
 		KeyType: s.settings.KeyType, Replaces: replaces,
 	}
-	answer, answered := order.Answered(s.answers, wanted.ID())
+	answer, answered := s.answers[wanted.ID()]
 	switch {
 	case !answered:
 		s.decision.Orders = append(s.decision.Orders, wanted)
 		return false
-	case answer.State != order.Done:
-		if answer.Failure != nil {
-			s.report(juju.Blocked, "cannot make the request for the %s certificate: %s", i.name, answer.Failure.Message)
-		}
-		return false
+	case answer.Failure != nil:
+		s.report(juju.Blocked, "cannot make the request for the %s certificate: %s", i.name, answer.Failure.Message)
+		s.wake(s.now.Add(retry))
+	default:
+		i.want.Request = answer.Request
 	}
-	i.want.Request = answer.Request
 	return true
 }
 
@@ -178,6 +198,9 @@ func (s *step) askOne(relation juju.Relation, items []item) {
 		i := &items[offer.Want]
 		leaf, err := s.check(offer, *i)
 		if err != nil {
+			if leaf != nil && offer.Dialect == dialect.CSR {
+				i.spent = leaf
+			}
 			s.report(juju.Waiting, "%s offers an unusable %s certificate: %v", relation.RemoteApp, i.name, err)
 			continue
 		}
@@ -193,26 +216,6 @@ func better(a, b accepted) bool {
 		return a.offer.Dialect == dialect.CSR
 	}
 	return cmp.Compare(a.leaf.NotAfter.Unix(), b.leaf.NotAfter.Unix()) > 0
-}
-
-// renew replaces the request of a certificate whose renewal is due: a new request, because sending the old one again
-// changes nothing, and the same key. Legacy certificates are renewed by their provider.
-func (s *step) renew(items []item) {
-	for n := range items {
-		i := &items[n]
-		if i.best == nil || i.best.offer.Dialect != dialect.CSR {
-			continue
-		}
-		at := cert.RenewAt(i.best.leaf)
-		if s.now.Before(at) {
-			s.wake(at)
-			continue
-		}
-		former := i.want.Request
-		if !s.makeRequest(i, i.best.leaf.SerialNumber.Text(16)) {
-			i.want.Request = former
-		}
-	}
 }
 
 // dialects says how to ask: in both dialects, until this provider is seen to speak the CSR one.

@@ -48,11 +48,19 @@ func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 		Changes: juju.Diff(snap, juju.World{
 			Bags:    bags,
 			Secrets: authority.Secrets,
-			State:   state,
+			State:   merged(state, authority.State, consumer.State),
 			Status:  worst(reports),
 		}),
 		Wake: juju.Earliest(authority.Wake, consumer.Wake),
 	}
+}
+
+func merged(states ...map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, state := range states {
+		maps.Copy(all, state)
+	}
+	return all
 }
 
 // worst shows the report that needs attention first, and how many more there are of its kind or worse than active.

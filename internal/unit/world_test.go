@@ -80,7 +80,7 @@ func (w *world) carry(wanted order.Order) order.Answer {
 			return order.Answer{Order: o.ID(), State: order.Failed, Failure: &order.Failure{Code: "test", Message: "refused by the test"}}
 		}
 		return w.authority.Carry(context.Background(), o)
-	case order.CreateAuthority:
+	case order.CreateAuthority, order.FetchKey:
 		return w.authority.Carry(context.Background(), o)
 	default:
 		return w.folder.Carry(context.Background(), o)
