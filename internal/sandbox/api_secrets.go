@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/juju/errors"
 	apiservererrors "github.com/juju/juju/apiserver/errors"
@@ -57,7 +59,7 @@ func (a *secretsAPI) GetSecretMetadata() (params.ListSecretMetadataResults, erro
 	}
 	for _, info := range infos {
 		result := params.ListSecretMetadataResult{
-			URI: info.URI, Version: 1, OwnerTag: ownerTag(info.Owner), RotatePolicy: info.Rotate,
+			URI: info.URI, Version: 1, OwnerTag: ownerTag(info.Owner), RotatePolicy: info.Rotate, NextRotateTime: info.NextRotate,
 			Description: info.Description, Label: info.Label, LatestRevision: info.Latest,
 			LatestRevisionChecksum: info.Checksum, LatestExpireTime: info.Expire,
 			CreateTime: info.Created, UpdateTime: info.Updated,
@@ -158,23 +160,66 @@ func (a *secretsAPI) WatchDeleted(args params.Entities) (params.StringsWatchResu
 	return watchStrings(a.session, func() map[string]int { return a.model.owned(owners) }, nil, removed), nil
 }
 
-// WatchSecretsRotationChanges never tells anything: nothing rotates here by itself.
+// WatchSecretsRotationChanges tells when secrets are to be rotated; a zero time when one no longer is.
 func (a *secretsAPI) WatchSecretsRotationChanges(args params.Entities) (params.SecretTriggerWatchResult, error) {
-	return a.watchNothing(args)
-}
-
-// WatchSecretRevisionsExpiryChanges never tells anything: nothing expires here by itself.
-func (a *secretsAPI) WatchSecretRevisionsExpiryChanges(args params.Entities) (params.SecretTriggerWatchResult, error) {
-	return a.watchNothing(args)
-}
-
-func (a *secretsAPI) watchNothing(args params.Entities) (params.SecretTriggerWatchResult, error) {
-	if _, err := a.owners(args); err != nil {
+	owners, err := a.owners(args)
+	if err != nil {
 		return params.SecretTriggerWatchResult{}, err
 	}
-	kind := watcherKinds()["SecretsTriggerWatcher"]
-	id := a.register(newWatcher(a.model, kind, func() (any, bool) { return nil, false }))
-	return params.SecretTriggerWatchResult{WatcherId: id}, nil
+	return watchTriggers(a.session, func() map[string]trigger {
+		rotations := a.model.rotations(owners)
+		for uri, t := range rotations {
+			t.revision = 0 // told of expiries only
+			rotations[uri] = t
+		}
+		return rotations
+	}), nil
+}
+
+// WatchSecretRevisionsExpiryChanges tells when revisions expire; a zero time when one no longer does.
+func (a *secretsAPI) WatchSecretRevisionsExpiryChanges(args params.Entities) (params.SecretTriggerWatchResult, error) {
+	owners, err := a.owners(args)
+	if err != nil {
+		return params.SecretTriggerWatchResult{}, err
+	}
+	return watchTriggers(a.session, func() map[string]trigger { return a.model.expiries(owners) }), nil
+}
+
+// watchTriggers registers a watcher of moments at which hooks about secrets are due.
+func watchTriggers(s *session, read func() map[string]trigger) params.SecretTriggerWatchResult {
+	known := map[string]trigger{}
+	compare := func() params.SecretTriggerWatchResult {
+		now := read()
+		var result params.SecretTriggerWatchResult
+		for _, key := range differing(known, now) {
+			t, stays := now[key]
+			if !stays {
+				t = known[key]
+				t.at = time.Time{}
+			}
+			result.Changes = append(result.Changes, params.SecretTriggerChange{
+				URI: strings.TrimPrefix(t.uri, "secret:"), Revision: t.revision, NextTriggerTime: t.at,
+			})
+		}
+		known = now
+		return result
+	}
+	first := compare()
+	first.WatcherId = s.register(newWatcher(s.model, watcherKinds()["SecretsTriggerWatcher"], func() (any, bool) {
+		event := compare()
+		return event, len(event.Changes) > 0
+	}))
+	return first
+}
+
+// SecretsRotated says that hooks for rotations have run.
+func (a *secretsAPI) SecretsRotated(args params.SecretRotatedArgs) params.ErrorResults {
+	results := params.ErrorResults{Results: make([]params.ErrorResult, len(args.Args))}
+	for i, arg := range args.Args {
+		err := a.model.SecretRotated(a.loggedIn(), arg.URI, arg.OriginalRevision, arg.Skip)
+		results.Results[i].Error = apiservererrors.ServerError(err)
+	}
+	return results
 }
 
 // owners resolves the tags of owners to watch: of the own application, which only its leader may, and units of it.

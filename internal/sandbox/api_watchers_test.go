@@ -246,3 +246,47 @@ func TestSuspensionIsToldWithoutHooks(t *testing.T) {
 	relations.Kill()
 	require.NoError(t, relations.Wait())
 }
+
+func TestTheScheduleOfSecretsIsTold(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	m := c.Model()
+	l := login(t, c, "ca/0")
+	manager := secretsmanager.NewClient(l.conn)
+	rotations, err := manager.WatchSecretsRotationChanges(names.NewApplicationTag("ca"), l.tag)
+	require.NoError(t, err)
+	require.Empty(t, next(t, rotations.Changes()))
+	expiries, err := manager.WatchSecretRevisionsExpiryChanges(names.NewApplicationTag("ca"))
+	require.NoError(t, err)
+	require.Empty(t, next(t, expiries.Changes()))
+
+	daily, never := "daily", "never"
+	expire := time.Now().Add(time.Hour).Round(time.Second).UTC()
+	content := map[string]string{"key": "YQ=="}
+	require.NoError(t, m.CreateSecret("ca/0", SecretUpsert{Owner: "ca", Content: content, Rotate: &daily, Expire: &expire}))
+	rotation := next(t, rotations.Changes())
+	uri := m.Secrets("ca")[0].URI
+	require.Len(t, rotation, 1)
+	require.Equal(t, uri, "secret:"+rotation[0].URI.ID)
+	require.WithinDuration(t, time.Now().AddDate(0, 0, 1), rotation[0].NextTriggerTime, time.Minute)
+	expiry := next(t, expiries.Changes())
+	require.Len(t, expiry, 1)
+	require.Equal(t, 1, expiry[0].Revision)
+	require.True(t, expire.Equal(expiry[0].NextTriggerTime))
+
+	require.NoError(t, manager.SecretRotated(uri, 1))
+	later := next(t, rotations.Changes())[0].NextTriggerTime
+	require.True(t, rotation[0].NextTriggerTime.Add(coresecrets.RotateRetryDelay).Equal(later), "it has no new revision")
+	require.NoError(t, m.UpdateSecret("ca/0", SecretUpsert{URI: uri, Rotate: &never}))
+	require.True(t, next(t, rotations.Changes())[0].NextTriggerTime.IsZero())
+	require.NoError(t, m.DeleteSecret("ca/0", SecretDelete{URI: uri}))
+	require.True(t, next(t, expiries.Changes())[0].NextTriggerTime.IsZero())
+	require.ErrorContains(t, secretsmanager.NewClient(login(t, c, "etcd/0").conn).SecretRotated(uri, 1), "not found")
+	for _, w := range []interface {
+		Kill()
+		Wait() error
+	}{rotations, expiries} {
+		w.Kill()
+		require.NoError(t, w.Wait())
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/signet-charm/signet/internal/juju"
 )
@@ -62,7 +63,9 @@ type unitAgent struct {
 	config    string // hash of the configuration that config-changed last ran for
 	addresses string
 	relations map[int]*agentRelation
-	secrets   map[string]int // revision of each secret that secret-changed last ran for, by URI
+	secrets   map[string]int       // revision of each secret that secret-changed last ran for, by URI
+	obsolete  map[string]bool      // "<URI>/<revision>" that secret-remove ran for
+	expired   map[string]time.Time // likewise for secret-expired: when to run it again
 
 	// What the model held when the running config-changed began: a change during the hook is another one.
 	nextHash, nextAddresses string
@@ -83,7 +86,10 @@ type agentRelation struct {
 }
 
 func newUnitAgent(unit string, charm Charm) *unitAgent {
-	return &unitAgent{unit: unit, charm: charm, relations: map[int]*agentRelation{}, secrets: map[string]int{}}
+	return &unitAgent{
+		unit: unit, charm: charm, relations: map[int]*agentRelation{}, secrets: map[string]int{},
+		obsolete: map[string]bool{}, expired: map[string]time.Time{},
+	}
 }
 
 // hookOf makes a hook that is about no relation.
@@ -106,7 +112,7 @@ func (a *unitAgent) next(m *Model) (HookInfo, bool) {
 	}
 	a.watch(m)
 	for _, find := range []func(*Model) (HookInfo, bool){
-		a.nextCreated, a.nextLeadership, a.nextOrdered, a.nextSecret, a.nextConfig, a.nextStart, a.nextRelation,
+		a.nextCreated, a.nextLeadership, a.nextOrdered, a.nextSecret, a.nextSecretDue, a.nextConfig, a.nextStart, a.nextRelation,
 	} {
 		if info, found := find(m); found {
 			return info, true
@@ -283,6 +289,10 @@ func (a *unitAgent) done(m *Model, hook HookInfo) error {
 		a.config, a.addresses = a.nextHash, a.nextAddresses
 	case "secret-changed":
 		a.secrets[hook.SecretURI] = int(hook.version)
+	case "secret-remove", "secret-rotate", "secret-expired":
+		if err := a.doneSecret(m, hook); err != nil {
+			return err
+		}
 	case "remove":
 		a.removed = true
 		return m.UnitGone(a.unit)

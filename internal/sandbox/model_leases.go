@@ -187,7 +187,8 @@ func (m *Model) AwaitLeadershipReleased(ctx context.Context, viewer, app string)
 	}
 }
 
-// Tick has the model look at its clock: leases that have run out become free. The model does so by itself when something
+// Tick has the model look at its clock: leases that have run out become free, and unit agents learn that a secret is to be
+// rotated or has expired. The model does so by itself when something
 // is due; a test that moves the clock of Options.Clock says so with Tick.
 func (m *Model) Tick() {
 	m.mu.Lock()
@@ -195,15 +196,26 @@ func (m *Model) Tick() {
 	for _, a := range m.apps {
 		m.holder(a)
 	}
+	m.notify()
 	m.setAlarm()
 }
 
 // setAlarm has the model look at its clock when the next thing is due. The caller holds the lock.
 func (m *Model) setAlarm() {
 	var next time.Time
+	now := m.now()
+	consider := func(at *time.Time) {
+		if at != nil && at.After(now) && (next.IsZero() || at.Before(next)) {
+			next = *at
+		}
+	}
 	for _, a := range m.apps {
-		if at := a.lease.expires; !at.IsZero() && (next.IsZero() || at.Before(next)) {
-			next = at
+		consider(&a.lease.expires)
+	}
+	for _, s := range m.vault.secrets {
+		consider(s.nextRotate)
+		for _, revision := range s.revisions {
+			consider(revision.expire)
 		}
 	}
 	if m.alarm != nil {
@@ -211,7 +223,7 @@ func (m *Model) setAlarm() {
 		m.alarm = nil
 	}
 	if !next.IsZero() && !m.stopped {
-		m.alarm = time.AfterFunc(max(next.Sub(m.now()), time.Millisecond), m.Tick)
+		m.alarm = time.AfterFunc(next.Sub(now), m.Tick)
 	}
 }
 

@@ -25,6 +25,7 @@ type SecretInfo struct {
 	Description string
 	Rotate      string
 	Expire      *time.Time
+	NextRotate  *time.Time
 	Latest      int
 	Checksum    string
 	Revisions   []int
@@ -210,7 +211,7 @@ func (m *Model) secretInfos(wanted func(*secret) bool) []SecretInfo {
 		}
 		info := SecretInfo{
 			URI: "secret:" + s.id, Owner: s.owner, Label: s.label, Description: s.description, Rotate: s.rotate,
-			Expire: s.expire, Latest: s.latest, Checksum: s.checksum, Revisions: slices.Sorted(maps.Keys(s.revisions)),
+			Expire: s.expire, NextRotate: s.nextRotate, Latest: s.latest, Checksum: s.checksum, Revisions: slices.Sorted(maps.Keys(s.revisions)),
 			Access: map[string]string{}, Created: s.created, Updated: s.updated,
 		}
 		for name, grant := range s.grants {

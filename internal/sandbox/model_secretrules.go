@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/juju/errors"
+	apiservererrors "github.com/juju/juju/apiserver/errors"
 	coresecrets "github.com/juju/juju/core/secrets"
 
 	"github.com/signet-charm/signet/internal/juju"
@@ -14,6 +15,36 @@ import (
 
 // maxSecret limits a secret's content, encoded, as Juju's tools do: each value and all of them together, in bytes.
 const maxSecret = 1000 * 1000
+
+// CheckManages fails, with Juju's own error, unless the unit may change a secret.
+func (m *Model) CheckManages(viewer, uri string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, err := m.manageable(viewer, uri)
+	return err
+}
+
+// manageable finds a secret that the unit may change: its own, or its application's while it leads.
+func (m *Model) manageable(viewer, uri string) (*secret, error) {
+	u, err := m.unit(viewer)
+	if err != nil {
+		return nil, err
+	}
+	s, err := m.secret(uri)
+	if err != nil {
+		return nil, err
+	}
+	if s.grants[viewer].role.Allowed(coresecrets.RoleManage) {
+		return s, nil
+	}
+	if s.grants[u.app].role.Allowed(coresecrets.RoleManage) {
+		if err := m.checkLeader(u); err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	return nil, apiservererrors.ErrPerm
+}
 
 // GrantSecret lets an application or unit read a secret.
 func (m *Model) GrantSecret(viewer string, arg SecretGrant) error {
@@ -107,6 +138,14 @@ func (m *Model) labelTaken(owner, label string) bool {
 		}
 	}
 	return false
+}
+
+// checkRotate refuses a policy that is none; Juju's tools do so before the controller sees it.
+func checkRotate(policy *string) error {
+	if policy == nil || *policy == "" || coresecrets.RotatePolicy(*policy).IsValid() {
+		return nil
+	}
+	return errors.NotValidf("secret rotate policy %q", *policy)
 }
 
 // checkSecretContent holds Juju's rules for secret content, which its tools enforce before the controller sees it. The

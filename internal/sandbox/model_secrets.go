@@ -33,7 +33,8 @@ type secret struct {
 	labelled    bool // an empty label counts too, once somebody gave it
 	description string
 	rotate      string
-	expire      *time.Time
+	expire      *time.Time // of the latest revision
+	nextRotate  *time.Time // nil where it does not rotate
 	checksum    string
 	latest      int
 	revisions   map[int]*secretRevision
@@ -46,6 +47,7 @@ type secret struct {
 // secretRevision is one revision's content, its values in base64 as everywhere in Juju's API.
 type secretRevision struct {
 	content  map[string]string
+	expire   *time.Time
 	obsolete bool // no consumer tracks it and it is not the latest
 }
 
@@ -226,6 +228,9 @@ func (m *Model) CreateSecret(viewer string, arg SecretUpsert) error {
 	if len(arg.Content) == 0 {
 		return errors.NotValidf("empty secret value")
 	}
+	if err := checkRotate(arg.Rotate); err != nil {
+		return err
+	}
 	if juju.ApplicationOf(arg.Owner) != u.app {
 		return apiservererrors.ErrPerm
 	}
@@ -279,6 +284,9 @@ func (m *Model) UpdateSecret(viewer string, arg SecretUpsert) error {
 	if arg.Rotate == nil && arg.Description == nil && arg.Expire == nil && arg.Label == nil && len(arg.Content) == 0 {
 		return errors.New("at least one attribute to update must be specified")
 	}
+	if err := checkRotate(arg.Rotate); err != nil {
+		return err
+	}
 	s, err := m.manageable(viewer, arg.URI)
 	if err != nil {
 		return err
@@ -315,7 +323,10 @@ func (m *Model) upsert(s *secret, arg SecretUpsert) {
 		s.checksum = arg.Checksum
 		s.markObsolete()
 	}
+	s.revisions[s.latest].expire = s.expire
+	s.reschedule(arg.Rotate, m.now())
 	s.updated = m.now()
+	m.setAlarm()
 	m.notify()
 }
 
@@ -335,36 +346,6 @@ func (m *Model) DeleteSecret(viewer string, arg SecretDelete) error {
 	}
 	m.notify()
 	return nil
-}
-
-// CheckManages fails, with Juju's own error, unless the unit may change a secret.
-func (m *Model) CheckManages(viewer, uri string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, err := m.manageable(viewer, uri)
-	return err
-}
-
-// manageable finds a secret that the unit may change: its own, or its application's while it leads.
-func (m *Model) manageable(viewer, uri string) (*secret, error) {
-	u, err := m.unit(viewer)
-	if err != nil {
-		return nil, err
-	}
-	s, err := m.secret(uri)
-	if err != nil {
-		return nil, err
-	}
-	if s.grants[viewer].role.Allowed(coresecrets.RoleManage) {
-		return s, nil
-	}
-	if s.grants[u.app].role.Allowed(coresecrets.RoleManage) {
-		if err := m.checkLeader(u); err != nil {
-			return nil, err
-		}
-		return s, nil
-	}
-	return nil, apiservererrors.ErrPerm
 }
 
 // secret finds a secret by URI. The caller holds the lock.
