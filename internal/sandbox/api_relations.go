@@ -247,48 +247,8 @@ func (a *uniterAPI) WatchRelationUnits(args params.RelationUnits) params.Relatio
 func (a *uniterAPI) GoalStates(args params.Entities) params.GoalStateResults {
 	return params.GoalStateResults{Results: forUnits(a.session, args,
 		func(r *params.GoalStateResult) **params.Error { return &r.Error },
-		func(unit string, r *params.GoalStateResult) error {
-			if _, err := a.model.UnitStatus(unit); err != nil {
-				return err
-			}
-			app := juju.ApplicationOf(unit)
-			goal := &params.GoalState{Units: a.goalOf(app), Relations: map[string]params.UnitsGoalState{}}
-			for _, info := range a.model.Relations(app) {
-				// Juju shows the offering side of a cross-model relation nothing of the other model.
-				if info.Endpoint.Role == juju.Peers || strings.HasPrefix(info.RemoteApp, "remote-") {
-					continue
-				}
-				states := goal.Relations[info.Endpoint.Name]
-				if states == nil {
-					states = params.UnitsGoalState{}
-					goal.Relations[info.Endpoint.Name] = states
-				}
-				if info.CrossModel {
-					states["admin/offering."+info.RemoteApp] = params.GoalStateStatus{Status: "joined"}
-					continue
-				}
-				states[info.RemoteApp] = params.GoalStateStatus{Status: "joined"}
-				for name, state := range a.goalOf(info.RemoteApp) {
-					states[name] = state
-				}
-			}
-			r.Result = goal
-			return nil
+		func(unit string, r *params.GoalStateResult) (err error) {
+			r.Result, err = a.model.goalState(unit)
+			return err
 		})}
-}
-
-func (a *uniterAPI) goalOf(app string) params.UnitsGoalState {
-	states := params.UnitsGoalState{}
-	for _, name := range a.model.Units(app) {
-		status, err := a.model.UnitStatus(name)
-		if err != nil {
-			continue // it went between the two reads
-		}
-		level := status.Level
-		if a.model.UnitLife(name) == Dying {
-			level = string(Dying)
-		}
-		states[name] = params.GoalStateStatus{Status: level, Since: &status.Since}
-	}
-	return states
 }

@@ -440,3 +440,30 @@ func awaitDead(t *testing.T, conn api.Connection) {
 		require.FailNow(t, "the connection does not break")
 	}
 }
+
+func TestUnitsEnterTheirScopesWhenTheirAgentsDo(t *testing.T) {
+	t.Parallel()
+	c, err := Start(Options{LateScopes: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	relation := related(t, c.Model())
+	l := login(t, c, "ca/0")
+	statuses, err := l.unit.RelationsStatus()
+	require.NoError(t, err)
+	require.False(t, statuses[1].InScope)
+	_, err = l.in(t, relation).Settings()
+	require.True(t, params.IsCodeNotFound(err), "%v", err)
+	require.ErrorContains(t, err, `unit "ca/0": settings not found`)
+	require.ErrorContains(t, c.Model().Commit("ca/0", Commit{Relations: []BagChange{{RelationID: relation, Unit: map[string]string{"a": "b"}}}}),
+		`unit "ca/0": settings not found`)
+	units, err := l.state.WatchRelationUnits(l.in(t, relation).Relation().Tag(), l.tag)
+	require.NoError(t, err)
+	require.Empty(t, next(t, units.Changes()).Changed)
+	require.NoError(t, login(t, c, "etcd/0").in(t, relation).EnterScope())
+	require.Contains(t, next(t, units.Changes()).Changed, "etcd/0")
+	require.NoError(t, l.in(t, relation).EnterScope())
+	_, err = l.in(t, relation).Settings()
+	require.NoError(t, err)
+	units.Kill()
+	require.NoError(t, units.Wait())
+}

@@ -25,6 +25,7 @@ import (
 type Options struct {
 	ModelName   string           // "sandbox" when empty
 	JujuVersion string           // "3.6.25" when empty
+	LateScopes  bool             // units enter relations when their agents do (EnterScope, a Runner), not at once
 	NoSecrets   bool             // a model from before Juju 3.0: no SecretsManager facade
 	Clock       func() time.Time // time.Now when nil
 	Dir         string           // Juju's data folder, for agents/unit-…/agent.conf; a temporary one when empty

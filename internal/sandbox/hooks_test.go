@@ -105,6 +105,20 @@ func TestAUnitRunsItsHooksInJujusOrder(t *testing.T) {
 	require.Equal(t, []string{"config-changed"}, s.Hooks(ca), "what was shown once is not shown again")
 }
 
+func TestUnitAgentsEnterRelationsThemselves(t *testing.T) {
+	t.Parallel()
+	s := stageOf(t, sandbox.Options{LateScopes: true})
+	require.NoError(t, s.Deploy("web", sandbox.CharmMeta{Endpoints: []juju.Endpoint{{Name: "tls", Interface: "tls-certificates", Role: juju.Requires}}}))
+	require.NoError(t, s.Deploy("tls", sandbox.CharmMeta{Endpoints: []juju.Endpoint{{Name: "certificates", Interface: "tls-certificates", Role: juju.Provides}}}))
+	web, tls := s.add(t, "web", quiet()), s.add(t, "tls", quiet())
+	id, err := s.Integrate("tls:certificates", "web:tls")
+	require.NoError(t, err)
+	require.False(t, s.InScope(id, web))
+	s.settle(t)
+	require.True(t, s.InScope(id, web))
+	require.Contains(t, s.Hooks(tls), "certificates-relation-joined(web/0)")
+}
+
 func TestAUnitLeavesByItsHooks(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

@@ -78,7 +78,7 @@ func TestHookToolsAnswerAsJujusDo(t *testing.T) {
 		"unit state, none":                      {call: "state-get --format json", want: "null\n"},
 		"unit state, strictly":                  {call: "state-get --strict a", err: `"a" not found`},
 		"unit state, too large":                 {call: "state-set", args: []string{"a=" + strings.Repeat("x", 64*1024+1)}, err: "max allowed value length (65536) exceeded"},
-		"goal-state":                            {call: "goal-state --format json", want: `{"relations":{"certificates":{"web":{"status":"joined"}`},
+		"goal-state":                            {call: "goal-state --format json", want: `{"units":{"ca/0":{"status":"waiting","since":"20`},
 		"ports":                                 {call: "open-port 80000/tcp", err: `invalid port range "80000/tcp"`},
 		"too many arguments":                    {call: "relation-ids a b", err: `unrecognized args: ["b"]`},
 		"secrets, none":                         {call: "secret-ids --format json", want: "null\n"},

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/juju/errors"
+	"github.com/juju/juju/rpc/params"
 
 	"github.com/signet-charm/signet/internal/juju"
 )
@@ -313,33 +314,35 @@ func versionSet(c *toolCall) error {
 	return c.hook.model.SetWorkloadVersion(c.hook.agent.unit, c.arg(0))
 }
 
-// goalState shows who is there or will be: in this model everybody who will be is there.
+// shownGoal is the status of an application or a unit as goal-state shows it.
+type shownGoal struct {
+	Status string `json:"status" yaml:"status"`
+	Since  string `json:"since,omitempty" yaml:"since,omitempty"`
+}
+
 func goalState(c *toolCall) error {
-	own, m := juju.ApplicationOf(c.hook.agent.unit), c.hook.model
-	entry := func(status string) map[string]string { return map[string]string{"status": status} }
-	units, relations := map[string]any{}, map[string]map[string]any{}
-	for _, name := range m.Units(own) {
-		status, err := m.UnitStatus(name)
-		if err != nil {
-			continue
-		}
-		units[name] = entry(status.Level)
+	if err := c.atMost(0, ""); err != nil {
+		return err
 	}
-	for _, r := range m.Relations(own) {
-		if r.Endpoint.Role == juju.Peers {
-			continue
-		}
-		shown := relations[r.Endpoint.Name]
-		if shown == nil {
-			shown = map[string]any{}
-			relations[r.Endpoint.Name] = shown
-		}
-		shown[r.RemoteApp] = entry("joined")
-		for _, name := range r.RemoteUnits {
-			shown[name] = entry("active")
-		}
+	goal, err := c.hook.model.goalState(c.hook.agent.unit)
+	if err != nil {
+		return err
 	}
-	return c.print(map[string]any{"units": units, "relations": relations})
+	shown := func(states params.UnitsGoalState) map[string]shownGoal {
+		goals := map[string]shownGoal{}
+		for name, state := range states {
+			goals[name] = shownGoal{Status: state.Status, Since: state.Since.UTC().Format("2006-01-02 15:04:05Z")}
+		}
+		return goals
+	}
+	relations := map[string]map[string]shownGoal{}
+	for endpoint, states := range goal.Relations {
+		relations[endpoint] = shown(states)
+	}
+	return c.print(struct {
+		Units     map[string]shownGoal            `json:"units" yaml:"units"`
+		Relations map[string]map[string]shownGoal `json:"relations" yaml:"relations"`
+	}{shown(goal.Units), relations})
 }
 
 // port adds a range of ports to those to be opened or closed.

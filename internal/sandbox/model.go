@@ -41,11 +41,12 @@ type CharmMeta struct {
 // Commit, …) are authorised as a controller does and fail with Juju's own errors, so that their codes and texts are
 // the real ones.
 type Model struct {
-	name      string
-	uuid      string
-	version   string
-	noSecrets bool
-	now       func() time.Time
+	name       string
+	uuid       string
+	version    string
+	noSecrets  bool
+	lateScopes bool
+	now        func() time.Time
 
 	mu           sync.Mutex
 	changed      chan struct{} // closed and replaced at each change
@@ -102,15 +103,16 @@ type StatusInfo struct {
 // newModel makes an empty model. Its UUID follows from its name, so that one story gives one set of identifiers.
 func newModel(opts Options) *Model {
 	return &Model{
-		name:      opts.ModelName,
-		uuid:      uuidOf("model " + opts.ModelName),
-		version:   opts.JujuVersion,
-		noSecrets: opts.NoSecrets,
-		now:       opts.Clock,
-		changed:   make(chan struct{}),
-		apps:      map[string]*application{},
-		relations: map[int]*relation{},
-		vault:     newVault(),
+		name:       opts.ModelName,
+		uuid:       uuidOf("model " + opts.ModelName),
+		version:    opts.JujuVersion,
+		noSecrets:  opts.NoSecrets,
+		lateScopes: opts.LateScopes,
+		now:        opts.Clock,
+		changed:    make(chan struct{}),
+		apps:       map[string]*application{},
+		relations:  map[int]*relation{},
+		vault:      newVault(),
 	}
 }
 
@@ -220,7 +222,9 @@ func (m *Model) addUnit(app string) (string, error) {
 		m.track(u)
 	}
 	for _, r := range m.relationsOf(app) {
-		r.enter(u)
+		if !r.suspended && !m.lateScopes {
+			r.enter(u)
+		}
 	}
 	m.notify()
 	return u.name, nil

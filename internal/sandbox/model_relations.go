@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/juju/errors"
 
@@ -23,6 +24,7 @@ type relation struct {
 	appBags   map[string]*settings // by application name
 	scope     map[string]bool      // units in scope
 	suspended bool                 // its units have left, or are leaving
+	since     time.Time            // of its present status
 	alias     string               // cross-model: how the offering side names the consuming application
 	consumer  string               // cross-model: the consuming application's own name
 }
@@ -127,16 +129,14 @@ func (m *Model) end(name string) (end, error) {
 // addRelation makes the relation and lets all units that live enter its scope. The caller holds the lock.
 func (m *Model) addRelation(ends []end) *relation {
 	r := &relation{
-		id: m.nextRelation, ends: ends, life: Alive,
+		id: m.nextRelation, ends: ends, life: Alive, since: m.now(),
 		unitBags: map[string]*settings{}, appBags: map[string]*settings{}, scope: map[string]bool{},
 	}
 	m.nextRelation++
 	m.relations[r.id] = r
 	for _, e := range ends {
 		r.appBags[e.app] = &settings{values: map[string]string{}}
-		for _, u := range m.apps[e.app].units {
-			r.enter(u)
-		}
+		m.enterAll(r, e.app)
 	}
 	return r
 }

@@ -81,14 +81,22 @@ func (r *relation) enter(u *unit) {
 	r.scope[u.name] = true
 }
 
+// enterAll lets an application's units enter a relation's scope at once, unless that is left to their agents.
+func (m *Model) enterAll(r *relation, app string) {
+	for _, u := range m.apps[app].units {
+		if !m.lateScopes {
+			r.enter(u)
+		}
+	}
+}
+
 // SuspendRelation makes the units of a cross-model relation leave it, as the offering side's operator may. They do so as
 // with RemoveRelation, but the relation stays, with its databags.
 func (m *Model) SuspendRelation(id int) error {
 	return m.setSuspended(id, true)
 }
 
-// ResumeRelation ends a suspension. Units with a hook runner enter the relation again when that looks, all others at once,
-// each with a fresh databag.
+// ResumeRelation ends a suspension: the units enter the relation again, each with a fresh databag.
 func (m *Model) ResumeRelation(id int) error {
 	return m.setSuspended(id, false)
 }
@@ -106,16 +114,12 @@ func (m *Model) setSuspended(id int, suspended bool) error {
 	if r.suspended == suspended {
 		return nil
 	}
-	r.suspended = suspended
+	r.suspended, r.since = suspended, m.now()
 	if suspended {
 		m.empty(r)
 	} else {
 		for _, e := range r.ends {
-			for _, u := range m.apps[e.app].units {
-				if !u.attended {
-					r.enter(u)
-				}
-			}
+			m.enterAll(r, e.app)
 		}
 	}
 	m.notify()
