@@ -83,12 +83,21 @@ func (s *sealer) open(key, sealed string) (string, error) {
 }
 
 // open gives the snapshot with the sealed values of its peer relation opened. A value that cannot be opened stays as
-// it is, and counts as unreadable in the core.
+// it is, and counts as unreadable in the core; so does a secret that is no key, with the reason why.
 func open(snap juju.Snapshot) (juju.Snapshot, error) {
 	secret, _ := snap.Secret(provider.SealLabel)
 	sealer, found, err := newSealer(snap, secret.Content)
-	if err != nil || !found {
+	if err != nil {
+		snap.Secrets = slices.Clone(snap.Secrets)
+		for i := range snap.Secrets {
+			if snap.Secrets[i].Label == provider.SealLabel {
+				snap.Secrets[i].Content = nil
+			}
+		}
 		return snap, err
+	}
+	if !found {
+		return snap, nil
 	}
 	snap.Relations = slices.Clone(snap.Relations)
 	for i, relation := range snap.Relations {
@@ -112,7 +121,7 @@ func open(snap juju.Snapshot) (juju.Snapshot, error) {
 // seal gives the changes with the values sealed that must not be readable in the peer relation.
 func seal(snap juju.Snapshot, changes juju.Changes) (juju.Changes, error) {
 	peers, found := snap.Peers()
-	if !found {
+	if !found || !slices.ContainsFunc(changes.Relations, func(c juju.RelationChange) bool { return c.ID == peers.ID }) {
 		return changes, nil
 	}
 	secret, _ := snap.Secret(provider.SealLabel)

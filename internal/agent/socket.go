@@ -35,6 +35,8 @@ var ErrNoAgent = errors.New("no agent answers")
 const (
 	dialTimeout     = 2 * time.Second
 	questionTimeout = 5 * time.Second
+	turnTimeout     = 5 * time.Minute // a hook that waited so long takes the turn itself
+	acceptPause     = time.Second     // after a connection that could not be taken, for example without free file handles
 	longestLine     = 64 << 10
 )
 
@@ -57,6 +59,8 @@ func Listen(path string) (net.Listener, error) {
 // Ask has the agent at the socket take a turn for a hook, and waits for its outcome. The error is ErrNoAgent when none
 // listens there, else the turn's own.
 func Ask(ctx context.Context, path, hook string) (Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, "unix", path)
 	if err != nil {
@@ -77,15 +81,20 @@ func Ask(ctx context.Context, path, hook string) (Outcome, error) {
 	return Outcome{Status: juju.Status{Level: answer.Level, Message: answer.Message}}, nil
 }
 
-// accept serves hooks until the listener is closed.
+// accept serves hooks until the listener is closed. A connection that cannot be taken waits for the next try.
 func (s *Service) accept(ctx context.Context, hooks *sync.WaitGroup) {
 	for {
 		conn, err := s.Hooks.Accept()
-		if err != nil {
-			if ctx.Err() == nil {
-				s.Unit.Log.Error("the agent's socket is gone; hooks take their turns themselves", "error", err)
-			}
+		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
 			return
+		}
+		if err != nil {
+			s.Unit.Log.Error("cannot take a hook's connection", "error", err)
+			select {
+			case <-time.After(acceptPause):
+			case <-ctx.Done():
+			}
+			continue
 		}
 		hooks.Go(func() {
 			defer conn.Close()

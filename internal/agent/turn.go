@@ -45,7 +45,7 @@ func (u *Unit) turn(ctx context.Context) (Outcome, error) {
 	}
 	opened, err := open(snap)
 	if err != nil {
-		return Outcome{}, err
+		u.Log.Error("the peer relation cannot be opened", "error", err)
 	}
 	plan, err := u.decide(ctx, opened)
 	if err != nil {

@@ -43,9 +43,6 @@ func TestTurnReportsWhatFailed(t *testing.T) {
 		"the snapshot": {func(f *fakeUnit) { f.fail = errors.New("refused") }, "cannot read the model: refused"},
 		"the commit": {func(f *fakeUnit) { f.snap.Status, f.failing = juju.Status{}, []error{errors.New("refused")} },
 			"cannot commit the turn's changes: refused"},
-		"the seal": {func(f *fakeUnit) {
-			f.snap.Secrets = []juju.Secret{{Label: "seal", Content: map[string]string{"key": "short"}}}
-		}, "cannot use secret seal: its member key is not 32 bytes in base64"},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {

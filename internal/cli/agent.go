@@ -64,6 +64,11 @@ func (p *program) serve(ctx context.Context, at place) error {
 		AgentConf: at.agentConf, Unit: at.unit, Endpoints: found, Log: p.logger(),
 	})
 	defer conn.Close()
+	select { // a hook that asks at once should find a connection, or the reason why there is none
+	case <-conn.Tried():
+	case <-ctx.Done():
+		return listener.Close()
+	}
 	p.notify(daemon.SdNotifyReady)
 	service := agent.Service{
 		Unit:    p.unit(conn, folder),

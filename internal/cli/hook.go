@@ -39,8 +39,12 @@ func (p *program) hook(ctx context.Context) error {
 	}
 	env := hooktool.FromLookup(p.lookup, found)
 	at := p.placeOf(env.Unit, env.CharmDir)
-	if done, err := p.lookAfterService(ctx, env, at); done || err != nil {
-		return err
+	if env.Hook == "stop" || env.Hook == "remove" {
+		return p.leave(ctx, env, at)
+	}
+	if err := p.lookAfterService(ctx, env, at); err != nil {
+		p.logger().Warn("the agent's service cannot be set up; the hook takes the turn itself", "error", err)
+		return p.ownTurn(ctx, env, at, err.Error())
 	}
 	_, err = agent.Ask(ctx, at.socket(), env.Hook)
 	switch {
@@ -83,24 +87,44 @@ func (p *program) unit(session agent.Session, folder *disk.Folder) *agent.Unit {
 	}
 }
 
-// lookAfterService installs, renews and removes the agent's service. It reports whether the hook needs nothing else:
-// a unit that is leaving has nothing left to decide.
-func (p *program) lookAfterService(ctx context.Context, env hooktool.Environment, at place) (done bool, err error) {
-	service := agent.SystemdUnit{
+// lookAfterService installs the agent's service and starts it anew with each version of the charm.
+func (p *program) lookAfterService(ctx context.Context, env hooktool.Environment, at place) error {
+	switch env.Hook {
+	case "install", "upgrade-charm", "start":
+		if hasAgent(env) {
+			return serviceOf(at).Install(ctx)
+		}
+	}
+	return nil
+}
+
+// leave ends what a unit that is going has running, and forgets the keys of the CA, which Juju keeps for the units that
+// stay. The certificates that it fetched are its machine's and stay.
+func (p *program) leave(ctx context.Context, env hooktool.Environment, at place) error {
+	if hasAgent(env) {
+		if err := serviceOf(at).Remove(ctx); err != nil {
+			return err
+		}
+	}
+	if env.Hook != "remove" || before3(env) { // Juju before 3 has no secrets: this may be the only copy
+		return nil
+	}
+	folder, err := disk.Open(at.stateDir)
+	if err != nil {
+		return err
+	}
+	return folder.ForgetSecrets()
+}
+
+// hasAgent reports whether this machine and this Juju can have an agent: Juju 2.9 has no API version in common with it.
+func hasAgent(env hooktool.Environment) bool { return agent.SystemdRuns() && !before3(env) }
+
+func before3(env hooktool.Environment) bool { return strings.HasPrefix(env.JujuVersion, "2.") }
+
+func serviceOf(at place) agent.SystemdUnit {
+	return agent.SystemdUnit{
 		Name:   at.service(),
 		Binary: at.charmDir + "/dispatch",
 		Args:   []string{"agent", "--unit", at.unit, "--charm-dir", at.charmDir, "--state-dir", at.stateDir},
 	}
-	leaving := env.Hook == "stop" || env.Hook == "remove"
-	// Juju 2.9 has no API version in common with the agent: hooks alone do the work there.
-	if !agent.SystemdRuns() || strings.HasPrefix(env.JujuVersion, "2.") {
-		return leaving, nil
-	}
-	switch {
-	case leaving:
-		return true, service.Remove(ctx)
-	case env.Hook == "install" || env.Hook == "upgrade-charm" || env.Hook == "start":
-		return false, service.Install(ctx)
-	}
-	return false, nil
 }

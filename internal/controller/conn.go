@@ -113,6 +113,9 @@ func (c *Conn) Close() {
 	<-c.ended
 }
 
+// Tried gives a channel that is closed when the first attempt to connect has ended, well or not.
+func (c *Conn) Tried() <-chan struct{} { return c.tried }
+
 // Watch gives the channel that gets a value when the unit should look again: after each connect, and whenever one of
 // its relations, their units or databags, its config, addresses, leadership or secrets changed. Changes that come
 // faster than they are received are one. All callers share the channel, and it is never closed.

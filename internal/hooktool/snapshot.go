@@ -83,11 +83,16 @@ func (s *Session) readRelations(ctx context.Context, snap *juju.Snapshot) error 
 	if broken := s.env.broken(); broken != "" && !slices.Contains(keys, broken) {
 		keys = append(keys, broken)
 	}
+	goal, err := s.readGoal(ctx)
+	if err != nil {
+		return err
+	}
 	for _, key := range keys {
 		relation, err := s.readRelation(ctx, key, snap.Leader)
 		if err != nil {
 			return fmt.Errorf("cannot read relation %s: %w", key, err)
 		}
+		relation.Partial = s.partial(relation, goal)
 		snap.Relations = append(snap.Relations, relation)
 	}
 	slices.SortFunc(snap.Relations, func(a, b juju.Relation) int { return cmp.Compare(a.ID, b.ID) })

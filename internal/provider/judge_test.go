@@ -226,5 +226,5 @@ func TestSettingsAreRefusedOneByOne(t *testing.T) {
 	for _, fault := range config.Errors {
 		options = append(options, fault.Option)
 	}
-	require.ElementsMatch(t, []string{"ca-validity", "ca-key-type", "ca-common-name"}, options)
+	require.ElementsMatch(t, []string{"ca-validity", "certificate-validity", "ca-key-type", "ca-common-name"}, options)
 }

@@ -45,8 +45,10 @@ func ReadSettings(config *juju.Config) Settings {
 	if settings.Life < 5*time.Minute {
 		config.Refuse("certificate-validity", "must be at least 5m")
 	}
-	if settings.CALife < 2*settings.Life {
-		config.Refuse("ca-validity", "must be at least twice certificate-validity, or renewals outlive the CA")
+	if settings.CALife < 2*settings.Life { // either may be the slip
+		for _, option := range []string{"ca-validity", "certificate-validity"} {
+			config.Refuse(option, "ca-validity must be at least twice certificate-validity, or renewals outlive the CA")
+		}
 	}
 	return settings
 }

@@ -24,7 +24,7 @@ const SealedPrefix = "sealed."
 const absentKey = "absent"
 
 // absence is how long a relation must not be shown before what the shelf holds for it goes. Juju does not show a unit
-// the relations that it has not entered yet, or has left before the others; a relation that ended is shown as broken.
+// the relations that it has not entered yet, and shows those that it leaves for good like those that end.
 const absence = 24 * time.Hour
 
 // shelf holds what the leader publishes in the legacy dialect, by relation. The units of the application share it
@@ -102,6 +102,9 @@ func (s *step) writeShelf() {
 	bag := s.peerBag()
 	shown := map[int]bool{}
 	for _, relation := range s.snap.At(Endpoints...) {
+		if relation.Broken { // perhaps only this unit is leaving it
+			continue
+		}
 		shown[relation.ID] = true
 		wanted := map[string]string{}
 		for unit, answers := range dialect.LegacyAnswers(s.decision.Bags[relation.ID].Unit) {

@@ -45,7 +45,10 @@ func soundConfig(snap juju.Snapshot) (settings, map[string]string) {
 			patched[fault.Option] = value
 		}
 	}
-	result, _ = read(patched)
+	result, again := read(patched)
+	if len(again) > 0 { // a sound value does not fit what changed beside it
+		result, _ = read(sound)
+	}
 	for _, fault := range faults {
 		result.reports = append(result.reports, juju.Status{Level: juju.Blocked, Message: fault.Error()})
 	}
