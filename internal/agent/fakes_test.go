@@ -118,17 +118,22 @@ func (f fakeAuthority) Prune(time.Time) error {
 
 // pipes is a net.Listener without a network: each connection is a net.Pipe.
 type pipes struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
+	conns    chan net.Conn
+	failures chan error
+	once     sync.Once
+	done     chan struct{}
 }
 
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+func newPipes() *pipes {
+	return &pipes{conns: make(chan net.Conn), failures: make(chan error), done: make(chan struct{})}
+}
 
 func (p *pipes) Accept() (net.Conn, error) {
 	select {
 	case conn := <-p.conns:
 		return conn, nil
+	case err := <-p.failures:
+		return nil, err
 	case <-p.done:
 		return nil, net.ErrClosed
 	}

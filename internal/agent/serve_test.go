@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,6 +112,19 @@ func TestServeIgnoresNonsenseOnItsSocket(t *testing.T) {
 		_, err = bufio.NewReader(junk).ReadByte()
 		require.Error(t, err, "it hangs up")
 		require.Zero(t, f.count())
+		require.NotEmpty(t, ask(t, hooks))
+	})
+}
+
+// Without free file handles no connection can be taken for a while. Hooks wait, and are served when there are some.
+func TestServeOutlivesAFailedAccept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := idle()
+		_, hooks := serving(t, f)
+		for range 3 {
+			hooks.failures <- syscall.EMFILE
+		}
 		require.NotEmpty(t, ask(t, hooks))
 	})
 }
