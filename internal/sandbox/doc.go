@@ -9,7 +9,7 @@
 //
 // The rules are those of Juju 3.6.25; the sources named are uniter.go (apiserver/facades/agent/uniter), secrets.go
 // (…/agent/secretsmanager), access.go (apiserver/common/secrets) and Juju's state and lease packages. "Denied" has the code
-// "unauthorized access". Where this is stricter than Juju, a charm that needs what is refused is at odds with some Juju.
+// "unauthorized access"; "stricter" marks what Juju 3.6 would let pass.
 //
 //	Relation                      not there: denied; of others: not found            uniter.go:1698, 741 of state/relation.go
 //	RelationById                  not there or of others: denied                     uniter.go:1664

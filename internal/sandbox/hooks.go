@@ -83,7 +83,8 @@ func (r *Runner) Close() error {
 	return nil
 }
 
-// Attach gives a unit a charm. From now on its hooks run, and it leaves relations and the model by way of its hooks.
+// Attach gives a unit a charm. From now on its hooks run, it leaves relations and the model by way of its hooks, and it
+// claims leadership whenever nobody has it.
 func (r *Runner) Attach(unit string, charm Charm) error {
 	if err := r.model.Attend(unit, true); err != nil {
 		return fmt.Errorf("cannot attach a charm: %w", err)
@@ -94,7 +95,8 @@ func (r *Runner) Attach(unit string, charm Charm) error {
 	return nil
 }
 
-// Detach stops a unit's agent where it is, as when its machine dies: no more hooks run for it.
+// Detach stops a unit's agent where it is, as when its machine dies: no more hooks run for it, and leadership that it has
+// runs out in a minute, or with RemoveUnit.
 func (r *Runner) Detach(unit string) {
 	r.mu.Lock()
 	delete(r.agents, unit)

@@ -100,22 +100,18 @@ func TestWhoWaitsForTheReleaseIsToldOfThatOnly(t *testing.T) {
 				m.DropLeader("ca")
 				require.NoError(t, m.AwaitLeadershipReleased(t.Context(), "ca/1", "ca"), "it is free")
 				require.NoError(t, m.ClaimLeadership("ca/0", "ca", "ca/0", leaseLength))
-				var told error
-				ended := false
-				go func() {
-					told = m.AwaitLeadershipReleased(t.Context(), "ca/1", "ca")
-					ended = true
-				}()
+				told := make(chan error, 1)
+				go func() { told <- m.AwaitLeadershipReleased(t.Context(), "ca/1", "ca") }()
 				time.Sleep(leaseRenew)
 				require.NoError(t, m.ClaimLeadership("ca/0", "ca", "ca/0", leaseLength))
 				require.NoError(t, m.SetConfig("ca", map[string]any{"days": 7}))
 				time.Sleep(leaseLength - time.Nanosecond)
 				synctest.Wait()
-				require.False(t, ended)
+				require.Empty(t, told)
 				release(m)
 				synctest.Wait()
-				require.True(t, ended)
-				require.NoError(t, told)
+				require.Len(t, told, 1)
+				require.NoError(t, <-told)
 			})
 		})
 	}
