@@ -196,8 +196,9 @@ func (d *demonstration) settle(ctx context.Context, apps ...string) error {
 	return err
 }
 
-// explain shows the end of the model's log when an act failed.
+// explain shows the end of the model's log, and what the agents logged, when an act failed.
 func (d *demonstration) explain() {
+	fmt.Fprint(d.stderr, d.stage.log)
 	log := d.stage.runner.Log()
 	for _, line := range log[max(0, len(log)-15):] {
 		fmt.Fprintf(d.stderr, "%s %s: %s\n", line.Unit, strings.ToLower(line.Level), line.Message)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -32,14 +33,14 @@ func (p *program) sandboxCommand() *cobra.Command {
 		Short: "Tell the whole story: two units, consumers of both dialects, a node, a lost leader; check everything",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.withStage(charmDir, func(s *stage) error { return p.demo(cmd.Context(), s) })
+			return p.withStage(charmDir, nil, func(s *stage) error { return p.demo(cmd.Context(), s) })
 		},
 	})
 	return command
 }
 
-// withStage gives a stage in a temporary folder.
-func (p *program) withStage(charmDir string, do func(*stage) error) (err error) {
+// withStage gives a stage in a temporary folder. What its agents log is shown to live, unless that is nil.
+func (p *program) withStage(charmDir string, live io.Writer, do func(*stage) error) (err error) {
 	if charmDir, err = filepath.Abs(charmDir); err != nil {
 		return fmt.Errorf("cannot find the charm: %w", err)
 	}
@@ -48,7 +49,7 @@ func (p *program) withStage(charmDir string, do func(*stage) error) (err error) 
 		return fmt.Errorf("cannot make a folder for the sandbox: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s, err := openStage(charmDir, dir, p.stderr, sandbox.Options{ModelName: "sandbox"})
+	s, err := openStage(charmDir, dir, live, sandbox.Options{ModelName: "sandbox"})
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func (p *program) withStage(charmDir string, do func(*stage) error) (err error) 
 }
 
 func (p *program) runSandbox(ctx context.Context, charmDir string, units int) error {
-	return p.withStage(charmDir, func(s *stage) error {
+	return p.withStage(charmDir, p.stderr, func(s *stage) error {
 		if err := s.deploySignet("signet", nil); err != nil {
 			return err
 		}

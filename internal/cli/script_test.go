@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -61,12 +60,11 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			log := &lockedBuffer{}
-			s, err := openStage(charmDir, dir, log, sandbox.Options{ModelName: "story"})
+			s, err := openStage(charmDir, dir, nil, sandbox.Options{ModelName: "story"})
 			if err != nil {
 				return err
 			}
-			env.Values[stageKey{}] = &story{stage: s, work: env.WorkDir, requests: newRequestConsumer(), log: log}
+			env.Values[stageKey{}] = &story{stage: s, work: env.WorkDir, requests: newRequestConsumer()}
 			env.Defer(func() {
 				if err := errors.Join(s.close(), os.RemoveAll(dir)); err != nil {
 					t.Error(err)
@@ -85,7 +83,6 @@ type story struct {
 	stage    *stage
 	work     string // where the story's files lie
 	requests *requestConsumer
-	log      *lockedBuffer
 }
 
 type storyCommand struct {
@@ -138,7 +135,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 			_, _ = ts.Stdout().Write(output.Bytes())
 			switch {
 			case err != nil && !negated:
-				ts.Logf("%s", s.log.String())
+				ts.Logf("%s", s.stage.log)
 				for _, line := range s.stage.runner.Log() {
 					ts.Logf("%s %s: %s", line.Unit, line.Level, line.Message)
 				}
@@ -450,22 +447,4 @@ func (trustingActor) Hook(_ context.Context, hook *sandbox.HookContext) error {
 	}
 	_, err := hook.Tool("relation-set", []string{"--app", "-r", keyOf(hook), "version=1"}, nil)
 	return err
-}
-
-// lockedBuffer keeps what agents log, in case a story fails.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/juju/charm/v12"
@@ -27,7 +29,7 @@ type stage struct {
 	charmDir   string // where signet's metadata.yaml and config.yaml lie
 	dir        string // everything the stage writes
 	env        []string
-	output     io.Writer // what agents log
+	log        *agentLog
 	agents     map[string]*agentProcess
 }
 
@@ -37,8 +39,8 @@ type actor interface {
 	meta(app string) sandbox.CharmMeta
 }
 
-// openStage starts an embedded Juju below dir.
-func openStage(charmDir, dir string, output io.Writer, options sandbox.Options) (*stage, error) {
+// openStage starts an embedded Juju below dir. What agents log is kept, and shown to live unless that is nil.
+func openStage(charmDir, dir string, live io.Writer, options sandbox.Options) (*stage, error) {
 	options.Dir = dir
 	controller, err := sandbox.Start(options)
 	if err != nil {
@@ -55,7 +57,7 @@ func openStage(charmDir, dir string, output io.Writer, options sandbox.Options) 
 		return nil, errors.Join(err, controller.Close())
 	}
 	return &stage{
-		controller: controller, runner: runner, charmDir: charmDir, dir: dir, output: output,
+		controller: controller, runner: runner, charmDir: charmDir, dir: dir, log: &agentLog{live: live},
 		agents: map[string]*agentProcess{},
 	}, nil
 }
@@ -190,7 +192,7 @@ func (s *stage) startAgent(ctx context.Context, unit string) error {
 	command := exec.CommandContext(context.WithoutCancel(ctx), binary, "agent", "--unit", unit, "--charm-dir", s.unitCharmDir(unit), "--state-dir", s.stateDir(unit)) //nolint:gosec // this very binary
 	command.Args[0] = "signet"
 	command.Env = append(os.Environ(), append(s.unitEnv(unit), "NOTIFY_SOCKET="+path)...)
-	command.Stdout, command.Stderr = s.output, s.output
+	command.Stdout, command.Stderr = s.log, s.log
 	if err := command.Start(); err != nil {
 		return errors.Join(err, notify.Close())
 	}
@@ -226,6 +228,29 @@ func (p *agentProcess) read(notify *net.UnixConn, ready chan<- struct{}) {
 			ready = nil
 		}
 	}
+}
+
+// agentLog keeps what several agents log at once.
+type agentLog struct {
+	mu   sync.Mutex
+	kept bytes.Buffer
+	live io.Writer
+}
+
+func (l *agentLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept.Write(p)
+	if l.live == nil {
+		return len(p), nil
+	}
+	return l.live.Write(p)
+}
+
+func (l *agentLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.kept.String()
 }
 
 // killAgent ends a unit's agent the hard way.
