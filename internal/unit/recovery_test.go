@@ -3,7 +3,6 @@
 package unit_test
 
 import (
-	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -287,7 +286,7 @@ func TestReceivedCAsOutliveADamagedMessage(t *testing.T) {
 	w.snap.Relations = w.snap.Relations[:1]
 	turn(t, w, noon)
 	_, err := os.Stat(filepath.Join(w.folder.Root(), "files", "received-ca"))
-	require.True(t, errors.Is(err, os.ErrNotExist))
+	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
 func jsonList(t *testing.T, items ...string) string {
