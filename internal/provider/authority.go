@@ -53,11 +53,8 @@ func (s *step) findSigner() bool {
 	case !s.snap.Leader:
 		s.report(juju.Waiting, "waiting for the leader to create the CA")
 		return false
-	case s.hasIssuedBefore():
-		s.report(juju.Blocked, "the CA is lost although certificates were issued: restore it from a backup; signet makes no second one by itself")
-		return false
 	}
-	return s.createSigner()
+	return s.foundSigner() && s.recordSigner()
 }
 
 func (s *step) readSigner(written string) bool {
@@ -144,39 +141,53 @@ func (s *step) hasIssuedBefore() bool {
 	return false
 }
 
-// createSigner makes the first CA. A secret left by a leader that got no further than that is taken up again.
+// foundSigner gives the first CA: the one whose secret a leader left that got no further than that, else a new one. It
+// makes none where there has been one before.
+func (s *step) foundSigner() bool {
+	label := authorityLabel(firstGeneration)
+	secret, found := s.snap.Secret(label)
+	switch {
+	case found && secret.Content[keyMember] == "":
+		s.report(juju.Waiting, "cannot read the CA's key from secret %s; is its back end reachable?", label)
+		return false
+	case found:
+		s.signer = order.Signer{
+			Authority: cert.Authority{Generation: firstGeneration, Certificate: secret.Content[certMember]},
+			Key:       cert.NewKey(secret.Content[keyMember]),
+		}
+	case s.hasIssuedBefore():
+		s.report(juju.Blocked, "the CA is lost although certificates were issued: restore it from a backup; signet makes no second one by itself")
+		return false
+	case !s.createSigner():
+		return false
+	}
+	if err := s.adoptCertificate(); err != nil {
+		s.report(juju.Blocked, "the new CA's certificate is unusable: %v", err)
+		return false
+	}
+	return true
+}
+
+// createSigner has a CA made.
 func (s *step) createSigner() bool {
-	create := order.CreateAuthority{
+	answer, ok := s.obtain(order.CreateAuthority{
 		Generation:    firstGeneration,
 		CommonName:    s.caCommonName(firstGeneration),
 		Organizations: s.settings.CAOrganizations,
 		KeyType:       s.settings.CAKeyType,
 		NotBefore:     s.notBefore(),
 		Life:          s.settings.CALife,
-	}
-	label := authorityLabel(firstGeneration)
-	if secret, found := s.snap.Secret(label); found && secret.Content[keyMember] != "" {
-		s.signer = order.Signer{
-			Authority: cert.Authority{Generation: firstGeneration, Certificate: secret.Content[certMember]},
-			Key:       cert.NewKey(secret.Content[keyMember]),
-		}
-	} else {
-		answer, ok := s.obtain(create)
-		if !ok {
-			if answer.Failure != nil {
-				s.report(juju.Blocked, "cannot create the CA: %s", answer.Failure.Message)
-			} else {
-				s.report(juju.Maintenance, "creating the CA")
-			}
-			return false
-		}
+	})
+	switch {
+	case ok:
 		s.signer = order.Signer{Authority: answer.Authority, Key: answer.Key}
+	case answer.Failure != nil:
+		s.report(juju.Blocked, "cannot create the CA: %s", answer.Failure.Message)
+		s.wake(s.now.Add(retry))
+	default:
+		s.report(juju.Maintenance, "creating the CA")
 	}
-	if err := s.adoptCertificate(); err != nil {
-		s.report(juju.Blocked, "the new CA's certificate is unusable: %v", err)
-		return false
-	}
-	return s.recordSigner()
+	return ok
 }
 
 // recordSigner writes the CA down where every unit and every later leader finds it.

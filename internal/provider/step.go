@@ -138,10 +138,11 @@ func (s *step) report(level juju.Level, format string, args ...any) {
 // summarize says in one line how the authority is, and what an operator should do.
 func (s *step) summarize() {
 	until := s.issuer.NotAfter.Format(time.DateOnly)
+	lastFullLife := s.issuer.NotAfter.Add(-s.settings.Life) // what is signed later is cut to the CA's end
 	switch {
 	case s.now.After(s.issuer.NotAfter):
 		s.report(juju.Blocked, "the CA expired on %s and can sign nothing: deploy a new one and move the relations to it", until)
-	case s.now.After(s.issuer.NotAfter.Add(-s.settings.Life)):
+	case s.now.After(lastFullLife):
 		s.report(juju.Waiting, "the CA ends on %s, and all certificates with it: plan a new one", until)
 		s.wake(s.issuer.NotAfter.Add(time.Second))
 	case !s.snap.Leader:
@@ -151,8 +152,8 @@ func (s *step) summarize() {
 	default:
 		s.report(juju.Active, "%s, CA until %s", count(s.granted, "certificate"), until)
 	}
-	if !s.now.After(s.issuer.NotAfter.Add(-s.settings.Life)) {
-		s.wake(s.issuer.NotAfter.Add(time.Second - s.settings.Life))
+	if !s.now.After(lastFullLife) {
+		s.wake(lastFullLife.Add(time.Second))
 	}
 	if s.waiting > 0 {
 		s.report(juju.Waiting, "%s being signed", count(s.waiting, "certificate"))

@@ -115,6 +115,18 @@ func TestKeyBecomesASecretAsSoonAsThereAreSecrets(t *testing.T) {
 	require.Contains(t, elsewhere.snap.Status.Message, "secret ca-1 is gone")
 }
 
+// A secret that exists and cannot be read, because its back end is away, is no reason to make another CA.
+func TestUnreadableSecretMakesNoSecondCA(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.snap.Secrets = []juju.Secret{{URI: "secret:x", Label: "ca-1", Owner: juju.OwnedByApplication}}
+	plan := turn(t, w, noon)
+	require.Empty(t, plan.Changes.Secrets)
+	require.Empty(t, w.peers().OwnApp)
+	require.Equal(t, juju.Waiting, w.snap.Status.Level)
+	require.Contains(t, w.snap.Status.Message, "cannot read the CA's key from secret ca-1")
+}
+
 func TestTroubleOfTheAuthorityShows(t *testing.T) {
 	t.Parallel()
 	w := withEtcd(t)
