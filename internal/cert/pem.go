@@ -13,6 +13,30 @@ import (
 	"strings"
 )
 
+// The types of PEM blocks (RFC 7468).
+const (
+	blockCertificate = "CERTIFICATE"
+	blockRequest     = "CERTIFICATE REQUEST"
+	blockKey         = "PRIVATE KEY"
+)
+
+// Parse reads the first PEM block of a text, which must be a certificate; whatever follows it, such as its issuers, is
+// passed over. For texts of others, where a second certificate or a damaged one matters, see ParseCertificate.
+func Parse(text string) (*x509.Certificate, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, errors.New("cannot read certificate: no PEM block")
+	}
+	if block.Type != blockCertificate {
+		return nil, fmt.Errorf("cannot read certificate: the PEM block is a %q", shorten(block.Type))
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read certificate: %w", err)
+	}
+	return certificate, nil
+}
+
 // ParseCertificates gives the certificates of a PEM text (RFC 7468) in the order of the text; there is at least one.
 // Text around the blocks is passed over, because EasyRSA writes a description before each, and lines may end in CRLF.
 // A block of another type, or one that cannot be decoded, makes the whole text an error: a bundle with a hole in it
@@ -48,6 +72,11 @@ func ParseCertificate(text string) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("cannot read certificate: the text holds %d of them", len(found))
 	}
 	return found[0], nil
+}
+
+// Encode is the PEM of a certificate's DER: one block, one trailing newline.
+func Encode(der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: blockCertificate, Bytes: der}))
 }
 
 // EncodeCertificates gives certificates as PEM blocks without any other text, each ending in one newline.
@@ -90,32 +119,7 @@ func issuer(chain, pool []*x509.Certificate) *x509.Certificate {
 	return nil
 }
 
-// OrderChain puts the certificates of one chain in order, leaf first and root last, whatever order they came in;
-// doubles are dropped. Each link is proved by a signature. It is an error when they are not one chain.
-func OrderChain(certificates []*x509.Certificate) ([]*x509.Certificate, error) {
-	pool := distinct(certificates)
-	for _, leaf := range pool {
-		chain := append([]*x509.Certificate{leaf}, Issuers(leaf, pool)...)
-		if len(chain) == len(pool) {
-			return chain, nil
-		}
-	}
-	return nil, fmt.Errorf("cannot order chain: its %d certificates did not sign one another in one line", len(pool))
-}
-
 // SelfSigned reports whether a CA certificate is signed with its own key, as roots are.
 func SelfSigned(c *x509.Certificate) bool {
 	return bytes.Equal(c.RawSubject, c.RawIssuer) && c.CheckSignatureFrom(c) == nil
-}
-
-func distinct(certificates []*x509.Certificate) []*x509.Certificate {
-	var pool []*x509.Certificate
-	seen := make(map[string]bool, len(certificates))
-	for _, c := range certificates {
-		if !seen[string(c.Raw)] {
-			seen[string(c.Raw)] = true
-			pool = append(pool, c)
-		}
-	}
-	return pool
 }

@@ -96,35 +96,27 @@ func TestParseCertificates(t *testing.T) {
 	}
 }
 
-func TestOrderChain(t *testing.T) {
+func TestIssuersStandInOrder(t *testing.T) {
 	t.Parallel()
 	line := signed(t, "root", "upper", "lower", "leaf")
-	stranger := signed(t, "upper", "leaf") // the same names, another key
+	root, upper, lower, leaf := line[0], line[1], line[2], line[3]
 	for sentence, c := range map[string]struct {
-		given []*x509.Certificate
-		names string // empty for an error
+		pool  []*x509.Certificate
+		names string
 	}{
-		"leaf first":                       {[]*x509.Certificate{line[3], line[2], line[1], line[0]}, "leaf lower upper root"},
-		"root first":                       {line, "leaf lower upper root"},
-		"in no order":                      {[]*x509.Certificate{line[1], line[3], line[0], line[2]}, "leaf lower upper root"},
-		"without the root":                 {[]*x509.Certificate{line[2], line[1], line[3]}, "leaf lower upper"},
-		"with doubles":                     {[]*x509.Certificate{line[3], line[2], line[2], line[3]}, "leaf lower"},
-		"one":                              {[]*x509.Certificate{line[3]}, "leaf"},
-		"a root alone":                     {[]*x509.Certificate{line[0]}, "root"},
-		"with a gap":                       {[]*x509.Certificate{line[3], line[1]}, ""},
-		"with a stranger of the same name": {[]*x509.Certificate{line[3], line[2], stranger[0]}, ""},
-		"two leaves":                       {[]*x509.Certificate{line[3], line[2], line[1], line[0], stranger[1]}, ""},
-		"none":                             {nil, ""},
+		"the issuer first":   {[]*x509.Certificate{lower, upper, root}, "lower upper root"},
+		"the root first":     {[]*x509.Certificate{root, upper, lower}, "lower upper root"},
+		"in no order":        {[]*x509.Certificate{upper, root, lower}, "lower upper root"},
+		"with the leaf":      {line, "lower upper root"},
+		"without the root":   {[]*x509.Certificate{upper, lower}, "lower upper"},
+		"with doubles":       {[]*x509.Certificate{lower, lower, leaf, leaf}, "lower"},
+		"with a gap":         {[]*x509.Certificate{root, lower}, "lower"},
+		"without the issuer": {[]*x509.Certificate{root, upper}, ""},
+		"nobody":             {nil, ""},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
-			chain, err := cert.OrderChain(c.given)
-			if c.names == "" {
-				require.Error(t, err)
-				return
-			}
-			require.NoError(t, err)
-			require.Equal(t, c.names, namesOf(chain))
+			require.Equal(t, c.names, namesOf(cert.Issuers(leaf, c.pool)))
 		})
 	}
 }

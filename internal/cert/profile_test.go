@@ -166,7 +166,7 @@ func TestKeyTypeOf(t *testing.T) {
 		require.Equal(t, keyType, found)
 	}
 	_, err := cert.KeyTypeOf("no key")
-	require.ErrorContains(t, err, "not certified")
+	require.ErrorContains(t, err, "not one that signet makes")
 	_, err = cert.KeyType("rsa-512").Generate(rand.Reader)
 	require.ErrorContains(t, err, `"rsa-512" is not a key type`)
 }

@@ -75,7 +75,7 @@ func requestBlock(text string) (der []byte, reason string) {
 	switch {
 	case block == nil:
 		return nil, "its PEM block is damaged"
-	case block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST":
+	case block.Type != blockRequest && block.Type != "NEW "+blockRequest:
 		return nil, fmt.Sprintf("its PEM block is a %s", shorten(strconv.Quote(block.Type)))
 	case len(block.Headers) > 0:
 		return nil, "its PEM block has headers"

@@ -2,10 +2,14 @@
 
 // Package cert holds X.509 values: what a certificate shall say (Spec), what was issued (Issued), by whom
 // (Authority), under which names (Names), and Key, which never prints itself. Everything is a value; nothing here
-// signs, reads a clock or makes randomness. Where to look next: package order, which carries a Spec to a signer.
+// signs, reads a clock or makes randomness. Where to look next: profile.go for what makes a certificate of a Spec, then
+// package order, which carries a Spec to a signer.
 package cert
 
-import "time"
+import (
+	"math/big"
+	"time"
+)
 
 // Kind is what a certificate is for. It decides usages and constraints.
 type Kind string
@@ -63,15 +67,15 @@ type Issued struct {
 	Key         Key      // PKCS#8 PEM when the provider made it; zero when the owner holds it
 }
 
+// SerialText is a serial number as this program writes it everywhere: hexadecimal, lower case, no leading zeros.
+func SerialText(serial *big.Int) string { return serial.Text(16) }
+
 // Authority is the public half of a certificate authority.
 type Authority struct {
 	Generation  int      // counts the CAs of one application, from 1
 	Certificate string   // PEM of the CA's own certificate
 	Issuers     []string // PEM, the CA's issuer first, the root last; empty when the CA is a root
 }
-
-// IsZero reports whether there is no authority.
-func (a Authority) IsZero() bool { return a.Certificate == "" }
 
 // Chain is the CA's certificate and its issuers: what follows a leaf.
 func (a Authority) Chain() []string { return append([]string{a.Certificate}, a.Issuers...) }

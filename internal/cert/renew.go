@@ -6,38 +6,9 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
-	"encoding/pem"
-	"errors"
-	"fmt"
 	"math"
-	"math/big"
 	"time"
 )
-
-// Parse reads the first PEM block of a text, which must be a certificate; text around it is passed over, as openssl
-// writes some.
-func Parse(text string) (*x509.Certificate, error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return nil, errors.New("cannot read certificate: no PEM block")
-	}
-	if block.Type != blockCertificate {
-		return nil, fmt.Errorf("cannot read certificate: the PEM block is a %q", shorten(block.Type))
-	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read certificate: %w", err)
-	}
-	return certificate, nil
-}
-
-// Encode is the PEM of a certificate's DER: one block, one trailing newline.
-func Encode(der []byte) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: blockCertificate, Bytes: der}))
-}
-
-// SerialText is a serial number as this program writes it everywhere: hexadecimal, lower case, no leading zeros.
-func SerialText(serial *big.Int) string { return serial.Text(16) }
 
 // RenewAt is when to renew a certificate: after two thirds of its life, less up to a twentieth of it. How much less is
 // decided by a hash of the serial number, so that certificates issued together are not renewed together, and a
