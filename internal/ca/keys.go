@@ -49,8 +49,7 @@ func (e *Embedded) Authorities() (map[string]string, error) {
 	return held, nil
 }
 
-// Forget removes the keys that were made for these orders. Call it when the answers have been published: from then on
-// their owners keep them, and the same order carried again makes another certificate.
+// Forget removes the keys that were made for these orders. The same order carried again then makes another certificate.
 func (e *Embedded) Forget(ids ...order.ID) error {
 	for _, id := range ids {
 		if err := e.store.Remove(outboxPrefix + string(id)); err != nil {

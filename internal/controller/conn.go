@@ -90,23 +90,6 @@ func withDefaults(config Config) Config {
 	return config
 }
 
-// Dial starts a Conn and waits for its first attempt, which the context bounds. The error of a failed attempt names the
-// next step, and is a juju.ErrUnreachable when nothing but waiting is needed.
-func Dial(ctx context.Context, config Config) (*Conn, error) {
-	c := Start(config)
-	select {
-	case <-c.tried:
-	case <-ctx.Done():
-		c.Close()
-		return nil, fmt.Errorf("cannot connect to the controller: %w", context.Cause(ctx))
-	}
-	if _, err := c.connection(); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
 // Close ends the connection and all attempts to make one. It may be called more than once.
 func (c *Conn) Close() {
 	c.cancel()

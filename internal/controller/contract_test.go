@@ -32,7 +32,7 @@ func TestTheContractOfSessionsOnControllersOfOld(t *testing.T) {
 
 func openSession(t *testing.T, world *sessiontest.World, unit string) agent.Session {
 	t.Helper()
-	conn, err := Dial(t.Context(), Config{
+	conn, err := dial(t.Context(), Config{
 		AgentConf: world.Juju.AgentConf(unit), Unit: unit, Endpoints: sessiontest.Endpoints(),
 	})
 	require.NoError(t, err)

@@ -58,7 +58,7 @@ func TestDialSaysWhatIsWrong(t *testing.T) {
 			s := newScene(t, sandbox.Options{})
 			config := s.config("signet/0")
 			c.wrong(s, &config)
-			_, err := Dial(t.Context(), config)
+			_, err := dial(t.Context(), config)
 			require.ErrorContains(t, err, c.want)
 			require.Contains(t, err.Error(), "cannot ")
 			if c.waits {
@@ -83,7 +83,7 @@ func TestDialEndsWithItsContext(t *testing.T) {
 	s := newScene(t, sandbox.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := Dial(ctx, s.config("signet/0"))
+	_, err := dial(ctx, s.config("signet/0"))
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -94,7 +94,7 @@ func TestTheOldPasswordServesUntilTheNewOneHasArrived(t *testing.T) {
 	s.edit(&config, func(text string) string { // as a unit agent does before it tells the controller
 		return strings.Replace(text, "apipassword: ", "apipassword: not-yet-known\nunused: ", 1)
 	})
-	conn, err := Dial(t.Context(), config)
+	conn, err := dial(t.Context(), config)
 	require.NoError(t, err)
 	conn.Close()
 }

@@ -4,6 +4,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -66,7 +67,7 @@ func (s *scene) dial(unit string) *Conn {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
-	conn, err := Dial(ctx, s.config(unit))
+	conn, err := dial(ctx, s.config(unit))
 	require.NoError(s.t, err)
 	s.t.Cleanup(conn.Close)
 	return conn
@@ -131,4 +132,21 @@ func (s *scene) quiet(conn *Conn) {
 func (s *scene) eventually(condition func() bool) {
 	s.t.Helper()
 	require.Eventually(s.t, condition, patience, 5*time.Millisecond)
+}
+
+// dial starts a Conn and waits for its first attempt, which the context bounds. The error of a failed attempt names the
+// next step, and is a juju.ErrUnreachable when nothing but waiting is needed.
+func dial(ctx context.Context, config Config) (*Conn, error) {
+	c := Start(config)
+	select {
+	case <-c.tried:
+	case <-ctx.Done():
+		c.Close()
+		return nil, fmt.Errorf("cannot connect to the controller: %w", context.Cause(ctx))
+	}
+	if _, err := c.connection(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }

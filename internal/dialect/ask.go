@@ -122,14 +122,13 @@ type Common struct {
 	Client cert.Issued // the global client certificate
 }
 
-// Capabilities is what a provider can do, told before anybody asks. A nil member is unknown.
+// Capabilities is what a provider can do, told before anybody asks. A nil member is unknown, and left out.
 type Capabilities struct {
-	IPSANs         *bool    `json:"supports_ip_sans,omitempty"`
-	WildcardDNS    *bool    `json:"supports_wildcard_dns,omitempty"`
-	Subdomain      *bool    `json:"supports_subdomain,omitempty"`
-	CACertificates *bool    `json:"supports_ca_certificates,omitempty"`
-	AllowedDomains []string `json:"allowed_domains,omitempty"`
-	ProviderType   string   `json:"provider_type,omitempty"`
+	IPSANs         *bool  `json:"supports_ip_sans,omitempty"`
+	WildcardDNS    *bool  `json:"supports_wildcard_dns,omitempty"`
+	Subdomain      *bool  `json:"supports_subdomain,omitempty"`
+	CACertificates *bool  `json:"supports_ca_certificates,omitempty"`
+	ProviderType   string `json:"provider_type,omitempty"`
 }
 
 // Want is one certificate that this unit wants from a provider.

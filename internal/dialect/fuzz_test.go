@@ -103,7 +103,7 @@ func FuzzReadCSR(f *testing.F) {
 			request, err := cert.ParseRequest(ask.Request)
 			require.NoError(t, err)
 			require.NoError(t, cert.CheckRequest(request))
-			if issued, found := dialect.Published(rel, ask); found {
+			if issued, found := dialect.NewIndex(rel).Published(ask); found {
 				leaf, err := cert.ParseCertificate(issued.Certificate)
 				require.NoError(t, err)
 				require.True(t, cert.SameKey(leaf.PublicKey, request.PublicKey))

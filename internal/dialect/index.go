@@ -38,13 +38,7 @@ func NewIndex(rel juju.Relation) *Index {
 
 // Published gives what the own databags already publish for an ask, wherever it may stand, if it can be used: readable,
 // with the key that belongs to it, not revoked. Whether it is what the ask wants now is not looked at. In the CSR
-// dialect only the leader can see it. It decodes the databags each time: for more than one ask make an Index.
-func Published(rel juju.Relation, ask Ask) (cert.Issued, bool) { return NewIndex(rel).Published(ask) }
-
-// PublishedClient gives the global client certificate of the legacy dialect that the own unit databag publishes.
-func PublishedClient(rel juju.Relation) (cert.Issued, bool) { return NewIndex(rel).Client() }
-
-// Published is the function Published, for many asks of one relation.
+// dialect only the leader can see it.
 func (x *Index) Published(ask Ask) (cert.Issued, bool) {
 	switch {
 	case ask.Dialect == CSR:
@@ -67,7 +61,7 @@ func (x *Index) Published(ask Ask) (cert.Issued, bool) {
 	}
 }
 
-// Client is the function PublishedClient.
+// Client gives the global client certificate of the legacy dialect that the own unit databag publishes.
 func (x *Index) Client() (cert.Issued, bool) {
 	return x.issued(pair{x.rel.OwnUnit[keyClientCert], x.rel.OwnUnit[keyClientKey]})
 }

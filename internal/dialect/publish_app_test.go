@@ -49,7 +49,7 @@ func TestPublishApplicationEntry(t *testing.T) {
 	}}, entriesOf(t, bag))
 	require.NotContains(t, bag["certificates"], "null")
 
-	issued, found := dialect.Published(withBags(rel, nil, bag), pub.Grants[0].Ask)
+	issued, found := dialect.NewIndex(withBags(rel, nil, bag)).Published(pub.Grants[0].Ask)
 	require.True(t, found)
 	require.Equal(t, pub.Grants[0].Issued, issued)
 	require.Equal(t, bag, dialect.PublishApplication(withBags(rel, nil, bag), pub))
@@ -117,9 +117,9 @@ func TestPublishApplicationStandingEntries(t *testing.T) {
 			pub := grantAll(ca, rel)
 			rel.OwnApp = edit(t, dialect.PublishApplication(rel, pub), c.change)
 			first, second := pub.Grants[0].Ask, pub.Grants[1].Ask
-			_, found := dialect.Published(rel, first)
+			_, found := dialect.NewIndex(rel).Published(first)
 			require.Equal(t, c.published, found)
-			_, found = dialect.Published(rel, second)
+			_, found = dialect.NewIndex(rel).Published(second)
 			require.True(t, found, "its neighbour is found in any case")
 
 			pending := dialect.Publication{Reading: pub.Reading}
@@ -140,7 +140,7 @@ func TestPublishApplicationStandingEntries(t *testing.T) {
 			granted := dialect.PublishApplication(rel, pub)
 			again := etcd(rel.RemoteUnits)
 			again.OwnApp = granted
-			issued, found := dialect.Published(again, first)
+			issued, found := dialect.NewIndex(again).Published(first)
 			require.True(t, found, "a grant takes its place")
 			require.Equal(t, pub.Grants[0].Issued, issued)
 			if sentence == "one with an unknown member" {

@@ -16,8 +16,9 @@ import (
 // PublishUnit gives the complete content of this unit's own databag, where the legacy dialect is answered. Every unit
 // of the application must publish the same there, for requirers merge them in any order (protocol A.5).
 //
-// What belongs to units that are gone is withdrawn (from a partial view nobody is), and so are the private keys of units that now speak the CSR dialect
-// only. What a present unit was given stays, whatever becomes of its request. Keys of others are not touched.
+// What belongs to units that are gone is withdrawn (from a partial view nobody is), and so are the private keys of units
+// that now speak the CSR dialect only. What a present unit was given stays, whatever becomes of its request. Keys of
+// others are not touched.
 func PublishUnit(rel juju.Relation, pub Publication) juju.Bag {
 	bag := maps.Clone(rel.OwnUnit)
 	if bag == nil {

@@ -81,11 +81,11 @@ func TestPublishUnitPlaces(t *testing.T) {
 
 	published := withBags(rel, bag, juju.Bag{})
 	for _, grant := range pub.Grants {
-		issued, found := dialect.Published(published, grant.Ask)
+		issued, found := dialect.NewIndex(published).Published(grant.Ask)
 		require.True(t, found, grant.Ask.ID())
 		require.Equal(t, grant.Issued, issued)
 	}
-	client, found := dialect.PublishedClient(published)
+	client, found := dialect.NewIndex(published).Client()
 	require.True(t, found)
 	require.Equal(t, pub.Common.Client, client)
 
@@ -284,7 +284,7 @@ func TestPublishedRefusesWhatCannotBeUsed(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
 			for _, ask := range asks {
-				_, found := dialect.Published(withBags(rel, bag, nil), ask)
+				_, found := dialect.NewIndex(withBags(rel, bag, nil)).Published(ask)
 				require.False(t, found)
 			}
 		})

@@ -27,7 +27,6 @@ type Environment struct {
 	Hook          string // "certificates-relation-broken", "update-status"; empty in an action
 	RelationID    string // of the relation the hook is about, "certificates:3"
 	RemoteApp     string
-	RemoteUnit    string
 	DepartingUnit string // who goes, which may be this unit itself
 
 	Endpoints []juju.Endpoint // of the charm's metadata
@@ -50,7 +49,6 @@ func FromLookup(lookup func(string) string, endpoints []juju.Endpoint) Environme
 		Hook:          lookup("JUJU_HOOK_NAME"),
 		RelationID:    lookup("JUJU_RELATION_ID"),
 		RemoteApp:     lookup("JUJU_REMOTE_APP"),
-		RemoteUnit:    lookup("JUJU_REMOTE_UNIT"),
 		DepartingUnit: lookup("JUJU_DEPARTING_UNIT"),
 		Endpoints:     endpoints,
 	}

@@ -60,12 +60,6 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// Log writes one line to the model's log. Level is one of DEBUG, INFO, WARNING, ERROR.
-func (s *Session) Log(ctx context.Context, level, message string) error {
-	_, err := s.run(ctx, nil, "juju-log", "--log-level", level, "--", message)
-	return err
-}
-
 // major gives the first number of a version; 0 when there is none.
 func major(version string) int {
 	text, _, _ := strings.Cut(version, ".")

@@ -25,14 +25,14 @@ func TestAnEnvironmentIsReadByJujusNames(t *testing.T) {
 		"JUJU_AGENT_TOKEN": "token", "JUJU_AGENT_CA_CERT": "/ca.crt", "JUJU_CHARM_DIR": "/charm", "TMPDIR": "/t",
 		"JUJU_UNIT_NAME": "signet/0", "JUJU_MODEL_NAME": "prod", "JUJU_MODEL_UUID": "uuid", "JUJU_VERSION": "3.6.25",
 		"JUJU_HOOK_NAME": "certificates-relation-departed", "JUJU_RELATION_ID": "certificates:3", "JUJU_REMOTE_APP": "web",
-		"JUJU_REMOTE_UNIT": "web/1", "JUJU_DEPARTING_UNIT": "web/1",
+		"JUJU_DEPARTING_UNIT": "web/1",
 	}
 	endpoints := []juju.Endpoint{{Name: "certificates"}}
 	env := FromLookup(func(name string) string { return variables[name] }, endpoints)
 	require.Equal(t, Environment{
 		Network: "tcp", Address: "10.0.0.1:30000", ContextID: "id", Token: "token", CACert: "/ca.crt", CharmDir: "/charm",
 		TempDir: "/t", Unit: "signet/0", ModelName: "prod", ModelUUID: "uuid", JujuVersion: "3.6.25",
-		Hook: "certificates-relation-departed", RelationID: "certificates:3", RemoteApp: "web", RemoteUnit: "web/1",
+		Hook: "certificates-relation-departed", RelationID: "certificates:3", RemoteApp: "web",
 		DepartingUnit: "web/1", Endpoints: endpoints,
 	}, env)
 	old := FromLookup(func(name string) string { return map[string]string{"JUJU_DISPATCH_PATH": "hooks/start"}[name] }, nil)
@@ -92,12 +92,13 @@ func TestAnAgentElsewhereIsReachedByTLS(t *testing.T) {
 
 func TestARequestCarriesWhatTheAgentChecks(t *testing.T) {
 	t.Parallel()
-	agent, env := fakeAgent(t, with(map[string]answer{"juju-log": {stdin: true}}))
-	require.NoError(t, open(t, env).Log(t.Context(), "INFO", "-x"))
-	require.Len(t, agent.asked, 2, "a tool that wants standard input is asked again with one")
+	agent, env := fakeAgent(t, with(map[string]answer{"status-set": {stdin: true}}))
+	status := juju.Status{Level: juju.Active, Message: "-x"}
+	require.NoError(t, open(t, env).Commit(t.Context(), juju.Changes{Status: &status}))
+	require.Len(t, agent.asked, 3, "a tool that wants standard input is asked again with one")
 	require.Equal(t, Request{
-		ContextId: "signet/0-start-1", Dir: env.CharmDir, CommandName: "juju-log", Args: []string{"--log-level", "INFO", "--", "-x"}, StdinSet: true,
-	}, agent.asked[1])
+		ContextId: "signet/0-start-1", Dir: env.CharmDir, CommandName: "status-set", Args: []string{"--", "active", "-x"}, StdinSet: true,
+	}, agent.asked[2])
 }
 
 func TestABrokenConnectionIsUnreachable(t *testing.T) {

@@ -24,9 +24,8 @@ const FolderVariable = "SIGNET_VECTORS"
 
 // Recording is one scenario: what two applications had in their databags, step by step.
 type Recording struct {
-	Name     string // of the file, without ".json"
-	Protocol string // as the recording calls it; empty where it does not say
-	States   []State
+	Name   string // of the file, without ".json"
+	States []State
 }
 
 // State is one step of a scenario.
@@ -187,7 +186,7 @@ func parse(text []byte) (Recording, bool, error) {
 	if len(f.States) == 0 {
 		return Recording{}, false, nil
 	}
-	recording := Recording{Protocol: f.Protocol}
+	var recording Recording
 	for _, state := range f.States {
 		relations, err := relations(state.Relations, f.Protocol)
 		if err != nil {
