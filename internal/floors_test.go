@@ -38,7 +38,7 @@ type values struct {
 	names []string
 }
 
-// floors are the rules of this tree: DESIGN.md, section 3.
+// floors are the rules of this tree; README.md says what lives on each floor.
 func floors() rulebook {
 	return rulebook{
 		floors: map[string]int{

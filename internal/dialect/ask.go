@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
-// Package dialect translates relation data into asks and grants and back, for the two wire dialects of
-// tls-certificates and for certificate_transfer. It reads hostile input: each item stands alone, and what cannot be
-// understood becomes a Denial with a reason while all others are served. Where to look next: detect.go, which tells the
-// dialects apart, and legacy.go and csr.go, one file for each; then package provider, which decides about asks.
 package dialect
 
 import (

@@ -112,7 +112,7 @@ func diffMap(have, want Bag) Bag {
 }
 
 // Apply gives the snapshot as Juju would show it after the changes were committed, with URIs made up for new secrets.
-// Tests and dry runs use it.
+// For tests, which play what a commit would do.
 func Apply(snap Snapshot, changes Changes) Snapshot {
 	next := snap
 	next.Relations = slices.Clone(snap.Relations)
