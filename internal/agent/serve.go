@@ -12,8 +12,8 @@ import (
 	"github.com/signet-charm/signet/internal/juju"
 )
 
-// The bounds of the pause after a failed turn: it doubles with each failure and is drawn at random below that, so that
-// many agents of one controller do not come back all at once.
+// How long Serve does nothing. The pause after a failed turn doubles with each failure, between these bounds, and is
+// drawn at random below that, so that many agents of one controller do not come back all at once.
 const (
 	firstLook    = 10 * time.Second // who watches the model reports at once; this is for when nobody does
 	firstPause   = time.Second

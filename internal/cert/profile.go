@@ -199,11 +199,10 @@ func encodeSubject(spec Spec) ([]byte, error) {
 	return der, nil
 }
 
-// checkText checks an attribute of a subject. The limit is RFC 5280's ub-common-name and ub-organization-name.
+// checkText checks an attribute of a subject.
 func checkText(what, text string) error {
-	const limit = 64
-	if utf8.RuneCountInString(text) > limit {
-		return fmt.Errorf("the %s %q has more than %d characters", what, shorten(text), limit)
+	if utf8.RuneCountInString(text) > MaxCommonName {
+		return fmt.Errorf("the %s %q has more than %d characters", what, shorten(text), MaxCommonName)
 	}
 	return checkPrints(what, text)
 }

@@ -46,11 +46,15 @@ func KeyTypeNames() []string {
 	return names
 }
 
+// MaxCommonName is the number of characters that a common name, or an organization, has at most (RFC 5280,
+// ub-common-name and ub-organization-name).
+const MaxCommonName = 64
+
 // Spec is what a certificate shall say. With a Request, the subject, the public key and the subject alternative
 // names are the request's, byte for byte; without one they come from the other fields and the signer makes the key.
 type Spec struct {
 	Kind          Kind
-	CommonName    string   // at most 64 characters (RFC 5280, ub-common-name); empty means none
+	CommonName    string   // at most MaxCommonName characters; empty means none
 	Organizations []string // in order
 	Names         Names
 	Request       string // PEM certificate signing request (RFC 2986); empty for none

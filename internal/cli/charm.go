@@ -45,7 +45,7 @@ type place struct {
 	stateDir  string
 }
 
-// placeOf derives a unit's places from Juju's and the environment's variables.
+// placeOf derives a unit's places from its charm's folder. SIGNET_STATE_DIR moves the state, for tests and the sandbox.
 func (p *program) placeOf(unit, charmDir string) place {
 	state := p.lookup("SIGNET_STATE_DIR")
 	if state == "" {

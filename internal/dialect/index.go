@@ -5,6 +5,7 @@ package dialect
 import (
 	"crypto/x509"
 	"encoding/json"
+	"unicode/utf8"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/juju"
@@ -92,14 +93,13 @@ func (x *Index) topLevel(ask Ask) (cert.Issued, bool) {
 	return issued, err == nil && speaksFor(leaf, ask.CommonName)
 }
 
-// speaksFor reports whether a certificate was made for a common name. One that is too long to stand in a subject (RFC
-// 5280, ub-common-name) is left out there and stands among the alternative names, if it can stand there at all.
+// speaksFor reports whether a certificate was made for a common name. One that is too long to stand in a subject is
+// left out there and stands among the alternative names, if it can stand there at all.
 func speaksFor(leaf *x509.Certificate, commonName string) bool {
 	if leaf.Subject.CommonName != "" {
 		return leaf.Subject.CommonName == commonName
 	}
-	const upperBound = 64
-	return len(commonName) > upperBound || leaf.VerifyHostname(commonName) == nil
+	return utf8.RuneCountInString(commonName) > cert.MaxCommonName || leaf.VerifyHostname(commonName) == nil
 }
 
 // decode gives the pairs under a key; none when its value is not such an object.

@@ -2,8 +2,8 @@
 
 // Package juju holds Juju's nouns as plain values: what a unit sees of its model (Snapshot), what it wants the
 // model to see of it (World), and the smallest set of Changes between the two (Diff). Nothing here talks to Juju;
-// the transports are in packages hooktool and controller. Where to look next: package unit, whose Decide turns a
-// Snapshot into a World.
+// the transports are in packages hooktool and controller. Where to look next: package unit, whose Decide holds
+// the World it wants against a Snapshot.
 package juju
 
 import (

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
 // Package ledger folds the record of what an authority did into what is now known: serials reserved, certificates
-// issued, certificates withdrawn or revoked. Entries are appended durably (package disk keeps the file) and never
+// issued, refused or revoked. Entries are appended durably (package disk keeps the file) and never
 // changed. Where to look next: package ca, which writes an entry before each step that must not be forgotten.
 package ledger
 

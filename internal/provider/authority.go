@@ -231,7 +231,8 @@ func (s *step) ensureSeal() bool {
 	return true
 }
 
-// caCommonName names the CA for people. It differs by generation: one name with two keys confuses path builders.
+// caCommonName names the CA for people. Where no option says it, it differs by generation: one name with two keys
+// confuses path builders.
 func (s *step) caCommonName(generation int) string {
 	if name := s.settings.CACommonName; name != "" {
 		return name
