@@ -91,6 +91,11 @@ type source[C any] interface {
 	Wait() error
 }
 
+// watcherEnded says why a watcher ended before its first event.
+type watcherEnded struct{ error }
+
+func (e watcherEnded) Unwrap() error { return e.error }
+
 // begin takes a watcher's first event, which tells how things are, and has every later one handled. When the watcher
 // ends before the context does, ended is told why.
 func begin[T any, C ~<-chan T](ctx context.Context, w *watch, what string, s source[C], handle func(T) error, ended func(error)) (T, error) {
@@ -106,7 +111,7 @@ func begin[T any, C ~<-chan T](ctx context.Context, w *watch, what string, s sou
 	select {
 	case first = <-s.Changes():
 	case err := <-died:
-		return first, err
+		return first, watcherEnded{err}
 	case <-ctx.Done():
 		s.Kill()
 		return first, context.Cause(ctx)

@@ -4,6 +4,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -93,6 +94,10 @@ func (w *watch) addRelation(tag names.RelationTag, id int) error {
 		w.notify()
 		return nil
 	}, func(err error) { w.relationEnded(tag, id, err) })
+	if early := (watcherEnded{}); errors.As(err, &early) { // no other end than a later one
+		w.run(func() { w.relationEnded(tag, id, early.error) })
+		return nil
+	}
 	return err
 }
 
