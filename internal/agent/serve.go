@@ -63,6 +63,7 @@ func (s *Service) Serve(ctx context.Context) error {
 		}
 		outcome, err := s.Unit.Turn(ctx)
 		for _, hook := range asked {
+			s.Unit.Log.Debug("a turn for a hook", "hook", hook.hook, "error", err)
 			hook.reply <- result{outcome, err}
 		}
 		if ctx.Err() != nil {

@@ -55,17 +55,24 @@ func (u *Unit) turn(ctx context.Context) (Outcome, error) {
 	if plan.Changes.Status != nil {
 		outcome.Status = *plan.Changes.Status
 	}
-	if plan.Changes.Empty() {
-		return outcome, nil
-	}
-	sealed, err := seal(snap, plan.Changes)
-	if err != nil {
+	if err := u.commit(ctx, snap, plan.Changes); err != nil {
 		return Outcome{}, err
 	}
-	if err := u.Session.Commit(ctx, sealed); err != nil {
-		return Outcome{}, fmt.Errorf("cannot commit the turn's changes: %w", err)
-	}
 	return outcome, u.Authority.Prune(u.Now().Add(-outboxLife))
+}
+
+func (u *Unit) commit(ctx context.Context, snap juju.Snapshot, changes juju.Changes) error {
+	if changes.Empty() {
+		return nil
+	}
+	sealed, err := seal(snap, changes)
+	if err != nil {
+		return err
+	}
+	if err := u.Session.Commit(ctx, sealed); err != nil {
+		return fmt.Errorf("cannot commit the turn's changes: %w", err)
+	}
+	return nil
 }
 
 // look reads what Juju shows and what lies on disk.

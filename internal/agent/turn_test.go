@@ -19,7 +19,7 @@ func TestTurnChangesNothingWhereNothingIsToChange(t *testing.T) {
 	outcome, err := f.unit().Turn(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, f.snap.Status, outcome.Status)
-	require.Equal(t, []string{"snapshot"}, f.events)
+	require.Equal(t, []string{"snapshot", "prune"}, f.events)
 }
 
 func TestTurnLooksAgainWhenLeadershipMoved(t *testing.T) {

@@ -50,7 +50,7 @@ func (p *program) hook(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, agent.ErrNoAgent):
+	case errors.Is(err, agent.ErrNoAgent) && (!hasAgent(env) || startsService(env.Hook)):
 		return p.ownTurn(ctx, env, at, "")
 	default:
 		p.logger().Warn("the agent could not do it; the hook takes the turn itself", "error", err)
@@ -89,37 +89,30 @@ func (p *program) unit(session agent.Session, folder *disk.Folder) *agent.Unit {
 
 // lookAfterService installs the agent's service and starts it anew with each version of the charm.
 func (p *program) lookAfterService(ctx context.Context, env hooktool.Environment, at place) error {
-	switch env.Hook {
-	case "install", "upgrade-charm", "start":
-		if hasAgent(env) {
-			return serviceOf(at).Install(ctx)
-		}
+	if startsService(env.Hook) && hasAgent(env) {
+		return serviceOf(at).Install(ctx)
 	}
 	return nil
 }
 
-// leave ends what a unit that is going has running, and forgets the keys of the CA, which Juju keeps for the units that
-// stay. The certificates that it fetched are its machine's and stay.
+// startsService tells the hooks after which the agent may not be up yet.
+func startsService(hook string) bool {
+	return hook == "install" || hook == "upgrade-charm" || hook == "start"
+}
+
+// leave ends what a unit that is going has running. Its files stay: the certificates are its machine's, and the CA's key
+// may be the only copy where the model had no secrets when the CA was made.
 func (p *program) leave(ctx context.Context, env hooktool.Environment, at place) error {
-	if hasAgent(env) {
-		if err := serviceOf(at).Remove(ctx); err != nil {
-			return err
-		}
-	}
-	if env.Hook != "remove" || before3(env) { // Juju before 3 has no secrets: this may be the only copy
+	if !hasAgent(env) {
 		return nil
 	}
-	folder, err := disk.Open(at.stateDir)
-	if err != nil {
-		return err
-	}
-	return folder.ForgetSecrets()
+	return serviceOf(at).Remove(ctx)
 }
 
 // hasAgent reports whether this machine and this Juju can have an agent: Juju 2.9 has no API version in common with it.
-func hasAgent(env hooktool.Environment) bool { return agent.SystemdRuns() && !before3(env) }
-
-func before3(env hooktool.Environment) bool { return strings.HasPrefix(env.JujuVersion, "2.") }
+func hasAgent(env hooktool.Environment) bool {
+	return agent.SystemdRuns() && !strings.HasPrefix(env.JujuVersion, "2.")
+}
 
 func serviceOf(at place) agent.SystemdUnit {
 	return agent.SystemdUnit{

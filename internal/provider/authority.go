@@ -237,11 +237,7 @@ func (s *step) caCommonName(generation int) string {
 	if name := s.settings.CACommonName; name != "" {
 		return name
 	}
-	const limit = 64 // RFC 5280, ub-common-name
 	suffix := fmt.Sprintf(" CA G%d", generation)
-	name := strings.Trim(s.snap.ModelName+" "+s.snap.Application(), " ")
-	if len(name)+len(suffix) > limit {
-		name = name[:limit-len(suffix)]
-	}
-	return name + suffix
+	name := []rune(strings.Trim(s.snap.ModelName+" "+s.snap.Application(), " "))
+	return string(name[:min(len(name), cert.MaxCommonName-len(suffix))]) + suffix
 }

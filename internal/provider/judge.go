@@ -32,7 +32,7 @@ func (s *step) judge(issued cert.Issued, spec cert.Spec, ask dialect.Ask) verdic
 	if err != nil {
 		return verdict{reason: "the certificate is unreadable"}
 	}
-	result := verdict{serial: leaf.SerialNumber.Text(16)}
+	result := verdict{serial: cert.SerialText(leaf.SerialNumber)}
 	if ask.Dialect == dialect.Legacy {
 		if !cert.KeyMatches(issued.Key, leaf) {
 			result.reason = "the private key is not the certificate's"

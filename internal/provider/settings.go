@@ -39,8 +39,8 @@ func ReadSettings(config *juju.Config) Settings {
 	if organization := config.Text("ca-organization", ""); organization != "" {
 		settings.CAOrganizations = []string{organization}
 	}
-	if len([]rune(settings.CACommonName)) > 64 {
-		config.Refuse("ca-common-name", "has more than 64 characters (RFC 5280, ub-common-name)")
+	if len([]rune(settings.CACommonName)) > cert.MaxCommonName {
+		config.Refuse("ca-common-name", "has more than %d characters (RFC 5280, ub-common-name)", cert.MaxCommonName)
 	}
 	if settings.Life < 5*time.Minute {
 		config.Refuse("certificate-validity", "must be at least 5m")

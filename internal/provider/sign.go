@@ -31,10 +31,9 @@ func (s *step) spec(ask dialect.Ask) (cert.Spec, error) {
 			spec.Names = spec.Names.With(name)
 		}
 	}
-	const limit = 64 // RFC 5280, ub-common-name
-	if len([]rune(spec.CommonName)) > limit {
+	if len([]rune(spec.CommonName)) > cert.MaxCommonName {
 		if spec.Names.Len() == 0 {
-			return cert.Spec{}, fmt.Errorf("the common name has more than %d characters and there is no alternative name", limit)
+			return cert.Spec{}, fmt.Errorf("the common name has more than %d characters and there is no alternative name", cert.MaxCommonName)
 		}
 		spec.CommonName = ""
 	}

@@ -67,31 +67,24 @@ func (s *step) checkChain(offer dialect.Offer, leaf *x509.Certificate, i item) e
 	return nil
 }
 
-// requests reports whether a standing signing request asks for just what an item wants.
-func requests(standing string, i item) bool {
+// requests reports whether a standing signing request asks for just what an item wants, under a key of this type.
+func requests(standing string, i item, keyType cert.KeyType) bool {
 	request, err := cert.ParseRequest(standing)
 	if err != nil {
 		return false
 	}
-	names := cert.Names{}
-	if parsed, err := cert.ParseNames(request.DNSNames); err == nil {
-		names = names.With(parsed)
+	names, err := cert.RequestNames(request)
+	if err != nil {
+		return false
 	}
-	for _, ip := range request.IPAddresses {
-		if parsed, err := cert.ParseNames([]string{ip.String()}); err == nil {
-			names = names.With(parsed)
-		}
-	}
-	return request.Subject.CommonName == i.want.CommonName &&
-		slices.Equal(request.Subject.Organization, i.organizations) && names.Equal(i.want.Names)
+	standingType, err := cert.KeyTypeOf(request.PublicKey)
+	return err == nil && standingType == keyType && names.Equal(i.want.Names) &&
+		request.Subject.CommonName == i.want.CommonName && slices.Equal(request.Subject.Organization, i.organizations)
 }
 
 func sameKey(request string, leaf *x509.Certificate) bool {
 	parsed, err := cert.ParseRequest(request)
-	if err != nil {
-		return false
-	}
-	return slices.Equal(parsed.RawSubjectPublicKeyInfo, leaf.RawSubjectPublicKeyInfo)
+	return err == nil && cert.SameKey(parsed.PublicKey, leaf.PublicKey)
 }
 
 // missingNames gives the wanted names that a certificate lacks; more than wanted does no harm.

@@ -25,8 +25,8 @@ func ReadSettings(config *juju.Config) Settings {
 		Dir:        config.Text("certificate-directory", ""),
 		KeyType:    cert.KeyType(config.Choice("certificate-key-type", cert.KeyTypeNames()...)),
 	}
-	if len([]rune(settings.CommonName)) > 64 {
-		config.Refuse("common-name", "has more than 64 characters (RFC 5280, ub-common-name)")
+	if len([]rune(settings.CommonName)) > cert.MaxCommonName {
+		config.Refuse("common-name", "has more than %d characters (RFC 5280, ub-common-name)", cert.MaxCommonName)
 	}
 	names, err := cert.ParseNames(config.Words("extra_sans"))
 	if err != nil {

@@ -132,11 +132,11 @@ func (s *step) items(relation juju.Relation) ([]item, error) {
 	}, nil
 }
 
-// shortName gives the first of the names that fits into a common name (RFC 5280, ub-common-name: 64 characters); the
+// shortName gives the first of the names that fits into a common name (RFC 5280, ub-common-name); the
 // unit's own when none does. The alternative names have all of them.
 func (s *step) shortName(names []string) string {
 	for _, name := range names {
-		if len([]rune(name)) <= 64 {
+		if len([]rune(name)) <= cert.MaxCommonName {
 			return name
 		}
 	}
@@ -159,7 +159,7 @@ func usable(candidates []string) cert.Names {
 // not answered.
 func (s *step) findRequest(i *item) bool {
 	standing := s.snap.Local["request."+i.name]
-	if standing != "" && requests(standing, *i) {
+	if standing != "" && requests(standing, *i, s.settings.KeyType) {
 		i.want.Request = standing
 		return true
 	}
