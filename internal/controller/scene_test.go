@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/juju/loggo"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -15,7 +16,11 @@ import (
 	"github.com/signet-charm/signet/internal/sandbox"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Connections are cut on purpose here; Juju's own complaints about it would hide what matters.
+	loggo.GetLogger("juju").SetLogLevel(loggo.CRITICAL)
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long a test waits for what must come; it is never waited for in vain where all is well.
 const patience = 20 * time.Second
