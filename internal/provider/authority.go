@@ -133,7 +133,7 @@ func (s *step) holdsKey() bool {
 
 // hasIssuedBefore looks for certificates of a CA that is no longer on record.
 func (s *step) hasIssuedBefore() bool {
-	for _, relation := range s.snap.At(Endpoints...) {
+	for _, relation := range s.snap.At(Endpoint, EasyRSAEndpoint) {
 		if relation.OwnUnit["ca"] != "" || relation.OwnApp["certificates"] != "" {
 			return true
 		}

@@ -17,9 +17,12 @@ import (
 	"github.com/signet-charm/signet/internal/order"
 )
 
-// Endpoints are the endpoints on which certificates are asked for: two names, so that signet fits bundles written
-// for Vault and for EasyRSA.
-var Endpoints = []string{"certificates", "client"}
+// The endpoints on which certificates are asked for: two names, so that signet fits bundles written for Vault and for
+// EasyRSA.
+const (
+	Endpoint        = "certificates"
+	EasyRSAEndpoint = "client"
+)
 
 // TransferEndpoint is where the CA certificates are given to whoever must trust them (certificate_transfer).
 const TransferEndpoint = "send-ca-cert"
@@ -86,7 +89,7 @@ func (s *step) serve() {
 			s.shelf = readShelf(s.peers.OwnApp)
 		}
 	}
-	for _, relation := range s.snap.At(Endpoints...) {
+	for _, relation := range s.snap.At(Endpoint, EasyRSAEndpoint) {
 		if !relation.Broken {
 			s.serveRelation(relation, ready)
 		}
@@ -181,7 +184,7 @@ func (s *step) summarize() {
 // would stop consumers, which only the operator can decide.
 func (s *step) reportLeftovers() {
 	left := 0
-	for _, relation := range s.snap.At(Endpoints...) {
+	for _, relation := range s.snap.At(Endpoint, EasyRSAEndpoint) {
 		if relation.OwnUnit["ca"] != "" || relation.OwnApp["certificates"] != "" {
 			left++
 		}
