@@ -117,13 +117,6 @@ func takeRequest(template *x509.Certificate, text string) error {
 	if err := CheckRequest(request); err != nil {
 		return err
 	}
-	for _, attribute := range request.Subject.Names {
-		if text, ok := attribute.Value.(string); ok {
-			if err := checkPrints("subject attribute "+attribute.Type.String(), text); err != nil {
-				return err
-			}
-		}
-	}
 	emptySubject := len(request.Subject.Names) == 0
 	hasNames := false
 	for _, extension := range request.Extensions {

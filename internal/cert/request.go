@@ -40,9 +40,9 @@ type RequestError struct {
 func (e *RequestError) Error() string { return "cannot use certificate request: " + e.Reason }
 
 // ParseRequest reads a certificate signing request: PEM, exactly one block without headers, nothing but white space
-// around it, lines ending in LF or CRLF. It is strict because the text will be echoed into a databag where the parsers
-// of other charms meet it. The error is a *RequestError, malformed or too large; the key and the signature are
-// CheckRequest's matter.
+// around it, lines ending in LF or CRLF; in it DER that not only Go reads. It is strict because the text will be echoed
+// into a databag, and subject and names copied into a certificate, where the parsers of other charms meet them. The
+// error is a *RequestError, malformed or too large; key, texts and signature are CheckRequest's matter.
 func ParseRequest(text string) (*x509.CertificateRequest, error) {
 	if len(text) > MaxRequest {
 		return nil, &RequestError{FaultTooLarge, fmt.Sprintf("it has %d bytes, more than %d", len(text), MaxRequest)}
@@ -57,6 +57,9 @@ func ParseRequest(text string) (*x509.CertificateRequest, error) {
 	}
 	if request.Version != 0 { // RFC 2986, 4.1: v1(0); Python's cryptography refuses others, Go does not
 		return nil, &RequestError{FaultMalformed, "its version is not 1"}
+	}
+	if reason := encodingFault(request); reason != "" {
+		return nil, &RequestError{FaultMalformed, reason}
 	}
 	return request, nil
 }
@@ -96,11 +99,14 @@ func notBase64(r rune) bool {
 }
 
 // CheckRequest checks the request's public key (RSA of 2048 to 8192 bits with an odd exponent of at least 65537,
-// P-256, P-384, P-521, Ed25519) and then its signature, in this order so that no time is spent on a monstrous key. The
-// error is a *RequestError.
+// P-256, P-384, P-521, Ed25519), that its text prints, and then its signature, in this order so that no time is spent on
+// a monstrous key. The error is a *RequestError.
 func CheckRequest(request *x509.CertificateRequest) error {
 	if reason := weakness(request.PublicKey); reason != "" {
 		return &RequestError{FaultWeakKey, reason}
+	}
+	if reason := contentFault(request); reason != "" {
+		return &RequestError{FaultMalformed, reason}
 	}
 	if err := request.CheckSignature(); err != nil {
 		return &RequestError{FaultSignature, "it is not signed with its own key: " + shorten(err.Error())}

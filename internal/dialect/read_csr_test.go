@@ -42,6 +42,11 @@ func TestReadCSRItems(t *testing.T) {
 	weak := requestWith(t, weakCurve, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "weak"}})
 	good, bad := newRequest(t, "good", "good.example"), forged(t)
 	badName := newRequest(t, "x", "bad_name.example")
+	outOfOrder := requestWith(t, newKey(t), &x509.CertificateRequest{RawSubject: []byte("\x30\x18\x31\x16" +
+		"\x30\x09\x06\x03\x55\x04\x0b\x0c\x02aa\x30\x09\x06\x03\x55\x04\x03\x0c\x02aa")})
+	twoLines := requestWith(t, newKey(t), &x509.CertificateRequest{
+		Subject: pkix.Name{CommonName: "a"}, EmailAddresses: []string{"a\nb@c.example"},
+	})
 	for sentence, c := range map[string]struct {
 		item string // %s is the request
 		code dialect.Code
@@ -69,6 +74,8 @@ func TestReadCSRItems(t *testing.T) {
 		"with a signature of another key": {item: `{"certificate_signing_request": %s}`, text: bad, code: dialect.BadSignature, echo: true},
 		"with a weak key":                 {item: `{"certificate_signing_request": %s}`, text: weak, code: dialect.WeakKey, echo: true},
 		"with a name that is none":        {item: `{"certificate_signing_request": %s}`, text: badName, code: dialect.BadName, echo: true},
+		"with a set out of order":         {item: `{"certificate_signing_request": %s}`, text: outOfOrder, code: dialect.Malformed},
+		"with a name of two lines":        {item: `{"certificate_signing_request": %s}`, text: twoLines, code: dialect.Malformed, echo: true},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
