@@ -235,13 +235,16 @@ func (e *Embedded) issue(work issue) (ledger.Entry, error) {
 // too, so that an order repeated at each turn does not fill the journal.
 func (e *Embedded) try(work issue) (*x509.Certificate, error) {
 	serial := new(big.Int).Lsh(big.NewInt(1), 134)
-	template, err := work.template(serial)
+	template, err := draft(work, serial)
 	if err != nil {
 		return nil, err
 	}
 	entries, err := e.journal.Order(string(work.order))
-	if err != nil || !slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.Event == ledger.Refused }) {
-		return template, err
+	if err != nil {
+		return nil, order.FailureOf(err)
+	}
+	if !slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.Event == ledger.Refused }) {
+		return template, nil
 	}
 	_, err = e.linter.lint(work, template)
 	return template, err
@@ -250,7 +253,7 @@ func (e *Embedded) try(work issue) (*x509.Certificate, error) {
 // build lints the certificate as signed by a throw-away key, signs it, and reads it back: what is signed for good is,
 // byte for byte, what was linted.
 func (e *Embedded) build(work issue, serial *big.Int) (*x509.Certificate, error) {
-	template, err := work.template(serial)
+	template, err := draft(work, serial)
 	if err != nil {
 		return nil, err
 	}
@@ -308,16 +311,26 @@ func (e *Embedded) reserve(entry ledger.Entry) (*big.Int, error) {
 		"random source", tries)
 }
 
-// refusal gives an error from template or lint its code.
+// draft makes the template. An order of which none can be made is a bad one, unless time is against it.
+func draft(work issue, serial *big.Int) (*x509.Certificate, error) {
+	template, err := work.template(serial)
+	switch {
+	case err == nil:
+		return template, nil
+	case errors.Is(err, cert.ErrClock):
+		return nil, order.Fail("clock", "%v: set the machine's clock", err)
+	case errors.Is(err, cert.ErrIssuerExpired):
+		return nil, order.Fail("authority-expired", "%v: create a new authority", err)
+	}
+	return nil, order.Fail("bad-order", "%v", err)
+}
+
+// refusal says for whom nothing was signed. Only the codes "bad-order" and "lint" mean that the same order will never be
+// met; all else may pass.
 func refusal(work issue, err error) error {
 	var known *order.Failure
-	switch {
-	case errors.As(err, &known):
+	if errors.As(err, &known) {
 		return order.Fail(known.Code, "cannot sign for %s: %s", work.who, known.Message)
-	case errors.Is(err, cert.ErrClock):
-		return order.Fail("clock", "cannot sign for %s: %v: set the machine's clock", work.who, err)
-	case errors.Is(err, cert.ErrIssuerExpired):
-		return order.Fail("authority-expired", "cannot sign for %s: %v: create a new authority", work.who, err)
 	}
-	return order.Fail("bad-order", "cannot sign for %s: %v", work.who, err)
+	return order.Fail("signing", "cannot sign for %s: %v", work.who, err)
 }

@@ -90,10 +90,10 @@ func (e *Embedded) signer(from order.Signer) (*signer, error) {
 	}
 	certificate, err := cert.Parse(from.Certificate)
 	if err != nil {
-		return nil, order.Fail("bad-order", "cannot sign with authority %d: %v", from.Generation, err)
+		return nil, order.Fail("bad-authority", "cannot sign with authority %d: %v", from.Generation, err)
 	}
 	if !certificate.IsCA || certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
-		return nil, order.Fail("bad-order", "cannot sign with authority %d: its certificate is not an authority's", from.Generation)
+		return nil, order.Fail("bad-authority", "cannot sign with authority %d: its certificate is not an authority's", from.Generation)
 	}
 	name, err := authorityName(from.Generation, certificate.PublicKey)
 	if err != nil {
@@ -207,7 +207,7 @@ func (e *Embedded) issuedBefore(id order.ID) (ledger.Entry, bool, error) {
 func authorityName(generation int, public crypto.PublicKey) (string, error) {
 	hash, err := cert.KeyHash(public)
 	if err != nil {
-		return "", order.Fail("bad-order", "%v", err)
+		return "", order.Fail("bad-authority", "%v", err)
 	}
 	return fmt.Sprintf("%s%d.%s", authorityPrefix, generation, hash), nil
 }

@@ -70,8 +70,9 @@ const (
 	WrongUnit    Code = "unit-name-mismatch" // unit_name claims to be another unit
 	CANotAllowed Code = "ca-not-allowed"     // an application not named in the option intermediate-applications
 	DialectOff   Code = "dialect-off"        // the legacy dialect is switched off
+	Unsignable   Code = "unsignable"         // the certificate would be wrong: refused for good, not as NotSigned
 	NoAuthority  Code = "no-authority"       // there is no CA yet
-	NotSigned    Code = "not-signed"         // the authority refused or failed
+	NotSigned    Code = "not-signed"         // the authority failed, and may not the next time
 )
 
 // Denial is an ask, or an item that should have been one, that is refused.

@@ -44,7 +44,7 @@ func codeOf(number int, reason string) Code {
 		return NoAuthority
 	}
 	switch code := Code(reason); code {
-	case Malformed, TooLarge, TooMany, BadSignature, WeakKey, WrongUnit, CANotAllowed, DialectOff:
+	case Malformed, TooLarge, TooMany, BadSignature, WeakKey, WrongUnit, CANotAllowed, DialectOff, Unsignable:
 		return code
 	}
 	return NotSigned

@@ -132,10 +132,12 @@ func TestPublishApplicationStandingEntries(t *testing.T) {
 				require.Equal(t, c.temporary, bag["request_errors"] == "", "in one of both at most")
 				require.NotContains(t, bag["certificates"], "null")
 			}
-			refused := dialect.Publication{Reading: pub.Reading, Denials: []dialect.Denial{deny(first, dialect.CANotAllowed)}}
-			bag := dialect.PublishApplication(rel, refused)
-			require.Equal(t, []string{second.Request}, requestsOf(t, bag))
-			require.Len(t, errorsOf(t, bag), 1)
+			for _, code := range []dialect.Code{dialect.CANotAllowed, dialect.Unsignable} {
+				refused := dialect.Publication{Reading: pub.Reading, Denials: []dialect.Denial{deny(first, code)}}
+				bag := dialect.PublishApplication(rel, refused)
+				require.Equal(t, []string{second.Request}, requestsOf(t, bag))
+				require.Len(t, errorsOf(t, bag), 1)
+			}
 
 			granted := dialect.PublishApplication(rel, pub)
 			again := etcd(rel.RemoteUnits)
@@ -172,6 +174,7 @@ func TestPublishApplicationErrors(t *testing.T) {
 		dialect.NoAuthority:  {201, "SERVER_NOT_AVAILABLE"},
 		dialect.CANotAllowed: {999, "OTHER"},
 		dialect.NotSigned:    {999, "OTHER"},
+		dialect.Unsignable:   {999, "OTHER"},
 	} {
 		t.Run(string(code), func(t *testing.T) {
 			t.Parallel()
