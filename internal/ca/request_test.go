@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"net/url"
 	"testing"
@@ -43,6 +44,43 @@ func TestARequestMayNameASPIFFEID(t *testing.T) {
 	})
 	leaf := parse(t, done(t, memory.open(), o).Issued.Certificate)
 	require.Equal(t, []*url.URL{id}, leaf.URIs)
+}
+
+func TestTheAuthoritysOwnNameIsRefusedInEachDisguise(t *testing.T) {
+	t.Parallel()
+	text := func(oid asn1.ObjectIdentifier, tag int, value string) pkix.AttributeTypeAndValue {
+		return pkix.AttributeTypeAndValue{Type: oid, Value: asn1.RawValue{Tag: tag, Bytes: []byte(value)}}
+	}
+	organization, commonName := asn1.ObjectIdentifier{2, 5, 4, 10}, asn1.ObjectIdentifier{2, 5, 4, 3}
+	for sentence, c := range map[string]struct {
+		tag                      int
+		organization, commonName string
+		refused                  bool
+	}{
+		"as it is":              {asn1.TagPrintableString, "Example", "signet CA G1", true},
+		"in another type":       {asn1.TagUTF8String, "Example", "signet CA G1", true},
+		"in another case":       {asn1.TagPrintableString, "EXAMPLE", "Signet ca g1", true},
+		"with more white space": {asn1.TagPrintableString, "Example ", "signet  CA G1", true},
+		"of another authority":  {asn1.TagPrintableString, "Example", "signet CA G2", false},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			memory := newMemory()
+			o := requestOrder(t, memory.create(t, cert.P256), cert.Intermediate, x509.CertificateRequest{Subject: pkix.Name{
+				ExtraNames: []pkix.AttributeTypeAndValue{
+					text(organization, c.tag, c.organization), text(commonName, c.tag, c.commonName),
+				},
+			}})
+			answer := memory.open().Carry(t.Context(), o)
+			if !c.refused {
+				require.Nil(t, answer.Failure)
+				return
+			}
+			require.NotNil(t, answer.Failure)
+			require.Equal(t, "lint", answer.Failure.Code)
+			require.Contains(t, answer.Failure.Message, "the subject is the authority's own")
+		})
+	}
 }
 
 // The codes "bad-order" and "lint" are taken for good: what is wrong with the authority or the machine has others.
