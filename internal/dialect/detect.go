@@ -23,6 +23,9 @@ func Read(rel juju.Relation) Reading {
 	}
 	shared := len(reader.reading.Asks)
 	var application union
+	if rel.Partial {
+		application.keep(rel.OwnUnit)
+	}
 	for _, unit := range rel.UnitNames() {
 		bag := rel.RemoteUnits[unit]
 		if speaksCSR(bag) {
@@ -167,12 +170,38 @@ func number(munged string) string {
 
 // union is the one certificate that all units of an application share: everybody's names (protocol A.2).
 type union struct {
+	asked      bool   // by a unit that is seen
 	commonName string // of the first unit by name
 	dns, ips   map[string]bool
 }
 
+// keep takes in what is published for the application already. In a partial view the units that asked for it may not be
+// shown, and who is shown must not take their names from them.
+func (u *union) keep(own juju.Bag) {
+	for _, key := range slices.Sorted(maps.Keys(own)) {
+		if _, answers := ownerOf(key); !answers || !strings.HasSuffix(key, "."+answerSuffix(cert.Application)) {
+			continue
+		}
+		shared, found := decodePairs(own[key])[appData]
+		if !found {
+			continue
+		}
+		if leaf, err := cert.ParseCertificate(shared.Cert); err == nil {
+			u.merge(leaf.Subject.CommonName, cert.NamesOf(leaf))
+		}
+	}
+}
+
 // add takes a unit's names in; false when the certificate would get too many.
 func (u *union) add(commonName string, names cert.Names) bool {
+	if !u.merge(commonName, names) {
+		return false
+	}
+	u.asked = true
+	return true
+}
+
+func (u *union) merge(commonName string, names cert.Names) bool {
 	if u.dns == nil {
 		u.dns, u.ips = map[string]bool{}, map[string]bool{}
 	}
@@ -202,7 +231,7 @@ func fresh(known map[string]bool, names []string) int {
 }
 
 func (u *union) ask(rel juju.Relation) (Ask, bool) {
-	if u.commonName == "" {
+	if !u.asked {
 		return Ask{}, false
 	}
 	return Ask{

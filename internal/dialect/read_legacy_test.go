@@ -303,6 +303,30 @@ func TestReadApplicationCertificate(t *testing.T) {
 	require.Equal(t, cert.Application, reading.Asks[0].Kind)
 }
 
+func TestReadApplicationCertificateFromAPartialView(t *testing.T) {
+	t.Parallel()
+	ca := newRoot(t, "root")
+	rel := etcd(map[string]juju.Bag{
+		"etcd/0": {"application_cert_requests": `{"a.example": {"sans": ["10.0.0.1"]}}`},
+		"etcd/1": {"application_cert_requests": `{"b.example": {"sans": ["10.0.0.2"]}}`},
+	})
+	whole := dialect.Read(rel)
+	issued := ca.issue("a.example", whole.Asks[0].Names.List()...)
+	rel.OwnUnit = dialect.PublishUnit(rel, dialect.Publication{
+		Reading: whole, Grants: []dialect.Grant{{Ask: whole.Asks[0], Issued: issued}},
+	})
+
+	delete(rel.RemoteUnits, "etcd/0")
+	require.Equal(t, []string{"  application b.example [b.example 10.0.0.2]"}, briefs(dialect.Read(rel).Asks), "etcd/0 is gone")
+	rel.Partial = true
+	require.Equal(t, whole.Asks, dialect.Read(rel).Asks, "etcd/0 is not shown")
+	rel.RemoteUnits["etcd/2"] = juju.Bag{"application_cert_requests": `{"c.example": {}}`}
+	require.Equal(t, []string{"  application a.example [a.example b.example c.example 10.0.0.1 10.0.0.2]"},
+		briefs(dialect.Read(rel).Asks), "a new unit adds its names")
+	rel.RemoteUnits = map[string]juju.Bag{"etcd/3": {"unit_name": "etcd_3"}}
+	require.Empty(t, dialect.Read(rel).Asks, "nobody who is shown asks")
+}
+
 func TestReadApplicationCertificateHasALimit(t *testing.T) {
 	t.Parallel()
 	units := map[string]juju.Bag{}
