@@ -64,6 +64,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			s.env = []string{"GORACE=atexit_sleep_ms=0"} // the race detector has every process wait a second at its end
 			env.Values[stageKey{}] = &story{stage: s, work: env.WorkDir, requests: newRequestConsumer()}
 			env.Defer(func() {
 				if err := errors.Join(s.close(), os.RemoveAll(dir)); err != nil {
