@@ -118,6 +118,9 @@ type Failure struct {
 // Error is the message.
 func (f *Failure) Error() string { return f.Message }
 
+// Final reports whether the same order would fail in the same way again: it is the order that is wrong, not the moment.
+func (f *Failure) Final() bool { return f.Code == "lint" || f.Code == "bad-order" }
+
 // Fail makes a failure.
 func Fail(code, format string, args ...any) error {
 	return &Failure{Code: code, Message: fmt.Sprintf(format, args...)}

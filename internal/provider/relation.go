@@ -140,6 +140,9 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask) (cert.Issued, *d
 func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer) *dialect.Denial {
 	switch answer.State {
 	case order.Failed:
+		if answer.Failure.Final() {
+			return s.deny(ask, dialect.Unsignable, answer.Failure.Message)
+		}
 		s.wake(s.now.Add(retry))
 		return s.deny(ask, dialect.NotSigned, answer.Failure.Message)
 	case order.Pending:

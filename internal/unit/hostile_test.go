@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -136,8 +137,18 @@ func forgedRequest(t *testing.T) string {
 	return strings.TrimSpace(string(pem.EncodeToMemory(block)))
 }
 
+func namedRequest(t *testing.T, commonName string) string {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	return encodeRequest(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: commonName}}, key)
+}
+
 func pemRequest(t *testing.T, key any) string {
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{"a.example.com"}}, key)
+	return encodeRequest(t, &x509.CertificateRequest{DNSNames: []string{"a.example.com"}}, key)
+}
+
+func encodeRequest(t *testing.T, template *x509.CertificateRequest, key any) string {
+	der, err := x509.CreateCertificateRequest(rand.Reader, template, key)
 	require.NoError(t, err)
 	return strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})))
 }

@@ -115,6 +115,21 @@ func TestKeyBecomesASecretAsSoonAsThereAreSecrets(t *testing.T) {
 	require.Contains(t, elsewhere.snap.Status.Message, "secret ca-1 is gone")
 }
 
+// What no certificate can say is refused for good: it neither hides that the CA is well nor is it tried again.
+func TestWhatCannotBeSignedIsNoTrouble(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.snap.Relations = append(w.snap.Relations, legacyRelation(7, map[string]juju.Bag{
+		"etcd/0": requestBag(t, namedRequest(t, strings.Repeat("long", 17))), "etcd/1": {"common_name": "10.0.0.2"},
+	}))
+	plan := turn(t, w, noon)
+	require.Contains(t, w.snap.Status.Message, "1 refused: etcd/0")
+	require.Contains(t, w.snap.Status.Message, "(unsignable)")
+	require.True(t, turn(t, w, noon).Changes.Empty())
+	require.Equal(t, juju.Active, w.snap.Status.Level, w.snap.Status.Message)
+	require.True(t, plan.Wake.After(noon.Add(24*time.Hour)))
+}
+
 // A secret that exists and cannot be read, because its back end is away, is no reason to make another CA.
 func TestUnreadableSecretMakesNoSecondCA(t *testing.T) {
 	t.Parallel()
