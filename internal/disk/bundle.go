@@ -3,8 +3,6 @@
 package disk
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,12 +25,6 @@ const (
 	manifestName = ".manifest.json"
 	linkSuffix   = ".link" // of the link before it is renamed into place
 )
-
-// manifest is what a bundle's folder should hold; it is kept inside.
-type manifest struct {
-	Order order.ID          `json:"order"`
-	Files map[string]string `json:"files"` // SHA-256 in hexadecimal by file name
-}
 
 // places is where a bundle has been put, as orders say it: the wanted place first, then those from which it was not
 // removed yet.
@@ -72,7 +64,7 @@ func (f *Folder) install(o order.Install) error {
 		return err
 	}
 	dir := f.dirOf(o.Dir)
-	if standing, ok := intact(dir, o.Name); !ok || standing.Order != o.ID() {
+	if !stands(dir, o) {
 		if err := f.place(dir, o, files); err != nil {
 			return err
 		}
@@ -144,24 +136,6 @@ func (f *Folder) contents(o order.Install, standing []string) ([]content, error)
 		}
 	}
 	return files, nil
-}
-
-// standing reads a file of the bundle as it stands now.
-func (f *Folder) standing(bundle, file string, dirs []string) (data []byte, secret, found bool) {
-	for _, dir := range dirs {
-		if record, ok := intact(f.dirOf(dir), bundle); !ok || record.Files[file] == "" {
-			continue
-		}
-		path := filepath.Join(f.dirOf(dir), bundle, file)
-		info, err := os.Stat(path)
-		if err != nil {
-			continue
-		}
-		if data, err := readFile(path); err == nil {
-			return data, info.Mode().Perm()&0o077 == 0, true
-		}
-	}
-	return nil, false, false
 }
 
 func fits(certificate, key content) bool {
@@ -317,29 +291,6 @@ func isGeneration(bundle, file string) bool {
 	return found && generationTail.MatchString(tail)
 }
 
-// intact gives what stands in a folder as a bundle, if each of its files is as it was written.
-func intact(dir, name string) (record manifest, ok bool) {
-	target, err := os.Readlink(filepath.Join(dir, name))
-	if err != nil || !isGeneration(name, target) {
-		return manifest{}, false
-	}
-	path := filepath.Join(dir, target)
-	if info, err := os.Lstat(path); err != nil || !info.IsDir() {
-		return manifest{}, false
-	}
-	encoded, err := readFile(filepath.Join(path, manifestName))
-	if err != nil || json.Unmarshal(encoded, &record) != nil {
-		return manifest{}, false
-	}
-	for file, sum := range record.Files {
-		data, err := readFile(filepath.Join(path, filepath.Base(file)))
-		if err != nil || hexSum(data) != sum {
-			return manifest{}, false
-		}
-	}
-	return record, len(record.Files) > 0
-}
-
 func (f *Folder) readPlaces(name string) (places, error) {
 	path := f.path(bundlesName, name+".json")
 	encoded, err := readFile(path)
@@ -365,9 +316,4 @@ func (f *Folder) writePlaces(name string, dirs []string) error {
 		return err
 	}
 	return f.write(encoded, bundlesName, name+".json")
-}
-
-func hexSum(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
 }

@@ -3,7 +3,6 @@
 package disk
 
 import (
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -14,27 +13,15 @@ import (
 // Survey tells what is on disk, for juju.Snapshot.Local:
 //
 //	bundle.<name>   the ID of the installed order, if each of its files is as it was written
-//	files.<name>    the names of its files, sorted, separated by spaces
+//	files.<name>    the names of those of its files that are, sorted, separated by spaces: what an order can keep
 //	request.<name>  the PEM of the current request, if its key is there
 //	hostname        the machine's
 //
 // What is damaged is not told, so that it is ordered anew. The keys of authorities are package ca's to tell.
 func (f *Folder) Survey() (map[string]string, error) {
 	found := map[string]string{}
-	bundles, err := f.list(bundlesName, func(name string) bool { return strings.HasSuffix(name, ".json") })
-	if err != nil {
+	if err := f.surveyBundles(found); err != nil {
 		return nil, err
-	}
-	for _, file := range bundles {
-		name := strings.TrimSuffix(file, ".json")
-		known, err := f.readPlaces(name)
-		if err != nil || len(known.Dirs) != 1 { // none, or a move that was not finished
-			continue
-		}
-		if record, ok := intact(f.dirOf(known.Dirs[0]), name); ok {
-			found["bundle."+name] = string(record.Order)
-			found["files."+name] = strings.Join(slices.Sorted(maps.Keys(record.Files)), " ")
-		}
 	}
 	requests, err := f.list(requestsName, func(name string) bool { return strings.HasSuffix(name, ".csr") })
 	if err != nil {
@@ -50,6 +37,39 @@ func (f *Folder) Survey() (map[string]string, error) {
 		found["hostname"] = strings.ToLower(hostname)
 	}
 	return found, nil
+}
+
+// surveyBundles tells of bundles. A file is told wherever an order can keep it from, while its bundle may be damaged, or
+// in a move that was not finished.
+func (f *Folder) surveyBundles(found map[string]string) error {
+	bundles, err := f.list(bundlesName, func(name string) bool { return strings.HasSuffix(name, ".json") })
+	if err != nil {
+		return err
+	}
+	for _, record := range bundles {
+		name := strings.TrimSuffix(record, ".json")
+		known, err := f.readPlaces(name)
+		if err != nil {
+			continue
+		}
+		var kept []string
+		for _, dir := range known.Dirs {
+			standing, ok := generationOf(f.dirOf(dir), name)
+			if !ok {
+				continue
+			}
+			files, whole := standing.intact()
+			kept = append(kept, files...)
+			if whole && len(known.Dirs) == 1 {
+				found["bundle."+name] = string(standing.Order)
+			}
+		}
+		if len(kept) > 0 {
+			slices.Sort(kept)
+			found["files."+name] = strings.Join(slices.Compact(kept), " ")
+		}
+	}
+	return nil
 }
 
 // request gives the current request of a name if it is under the key of that name.
