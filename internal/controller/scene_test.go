@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/juju/loggo"
+	"github.com/juju/loggo" //nolint:depguard // what Juju itself logs with, to quiet it
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 

@@ -5,7 +5,7 @@ package sandbox
 import (
 	"testing"
 
-	"github.com/juju/loggo"
+	"github.com/juju/loggo" //nolint:depguard // what Juju itself logs with, to quiet it
 	"go.uber.org/goleak"
 )
 
