@@ -8,14 +8,17 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/signet-charm/signet/internal/order"
 )
 
 // manifest is what a bundle's folder should hold; it is kept inside.
 type manifest struct {
-	Order order.ID          `json:"order"`
-	Files map[string]string `json:"files"` // SHA-256 in hexadecimal by file name
+	Order  order.ID          `json:"order"`
+	Files  map[string]string `json:"files"`  // SHA-256 in hexadecimal by file name
+	Secret []string          `json:"secret"` // names of the files for their owner only
 }
 
 // generation is the folder that a bundle's link points to. Each of its files is judged by itself, so that damage to one
@@ -56,6 +59,11 @@ func (g generation) read(file string) (data []byte, intact bool) {
 	return data, true
 }
 
+// secret reports whether a file is for its owner only. Its mode does not tell: somebody may have let a group read it.
+func (m manifest) secret(file string) bool {
+	return slices.Contains(m.Secret, file) || strings.HasSuffix(file, ".key")
+}
+
 // intact names the files that are as they were written, and tells whether these are all.
 func (g generation) intact() (files []string, whole bool) {
 	for file := range g.Files {
@@ -83,15 +91,9 @@ func (f *Folder) standing(bundle, file string, dirs []string) (data []byte, secr
 		if !found {
 			continue
 		}
-		data, intact := g.read(file)
-		if !intact {
-			continue
+		if data, intact := g.read(file); intact {
+			return data, g.secret(file), true
 		}
-		info, err := os.Stat(filepath.Join(g.path, file))
-		if err != nil {
-			continue
-		}
-		return data, info.Mode().Perm()&0o077 == 0, true
 	}
 	return nil, false, false
 }

@@ -66,3 +66,28 @@ func TestAMoveNotFinishedStillTellsWhatCanBeKept(t *testing.T) {
 	carried(t, folder, keeping(next, "server.crt"))
 	require.Equal(t, "certificate", read(t, next, "certificates", "server.crt"))
 }
+
+func TestAKeptSecretIsItsOwnersOnly(t *testing.T) {
+	t.Parallel()
+	for sentence, name := range map[string]string{
+		"a private key":  "server.key",
+		"another secret": "token",
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			folder := open(t, t.TempDir())
+			dir := filepath.Join(folder.Root(), "files", "certificates")
+			carried(t, folder, bundle("", order.File{Name: name, Key: newKey(t)}, order.File{Name: "open.crt", Text: "all"}))
+			require.NoError(t, os.Chmod(filepath.Join(dir, name), 0o640))
+			require.NoError(t, os.Chmod(filepath.Join(dir, "open.crt"), 0o600))
+			carried(t, folder, keeping("", name, "open.crt"))
+			require.EqualValues(t, 0o600, modeOf(t, dir, name))
+			require.EqualValues(t, 0o644, modeOf(t, dir, "open.crt"))
+			require.NoError(t, os.Chmod(filepath.Join(dir, name), 0o644))
+			again := keeping("", name, "open.crt")
+			again.Files[0].Text = "newer"
+			carried(t, folder, again)
+			require.EqualValues(t, 0o600, modeOf(t, dir, name), "it stays a secret when it is kept twice")
+		})
+	}
+}
