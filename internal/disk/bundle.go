@@ -186,8 +186,12 @@ func (f *Folder) writeGeneration(dir string, o order.Install, files []content) (
 	for number := 1; ; number++ {
 		name = fmt.Sprintf(".%s-%s-%d", o.Name, o.ID(), number)
 		path = filepath.Join(dir, name)
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		_, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) {
 			break
+		}
+		if err != nil {
+			return "", trouble("look at", path, err)
 		}
 	}
 	record := manifest{Order: o.ID(), Files: map[string]string{}}

@@ -132,15 +132,6 @@ func (f *Folder) write(data []byte, parts ...string) error {
 // Store keeps secret blobs by name, each a file with mode 0600. Safe for concurrent use.
 type Store struct{ folder *Folder }
 
-// ForgetSecrets removes all secret blobs.
-func (f *Folder) ForgetSecrets() error {
-	names, err := f.Secrets().Names("")
-	for _, name := range names {
-		err = errors.Join(err, f.Secrets().Remove(name))
-	}
-	return err
-}
-
 // Secrets is where the embedded authority keeps its keys.
 func (f *Folder) Secrets() Store { return Store{f} }
 
