@@ -5,6 +5,7 @@ package disk_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -173,4 +174,18 @@ func TestInstallLeavesAloneWhatIsNotItsOwn(t *testing.T) {
 		require.Empty(t, entries(t, outside))
 		require.Equal(t, "ca", read(t, dir, "certificates", "ca.crt"))
 	})
+}
+
+// The folder can be made, a longer path in it cannot.
+func TestInstallWhereNoNameFitsFails(t *testing.T) {
+	t.Parallel()
+	const longest = 4056 // with a bundle's folder below it, a path is longer than Linux takes
+	dir := t.TempDir()
+	for len(dir) < longest-200 {
+		dir = filepath.Join(dir, strings.Repeat("d", 150))
+	}
+	dir = filepath.Join(dir, strings.Repeat("d", longest-len(dir)-1))
+	failure := failed(t, open(t, t.TempDir()), bundle(dir, order.File{Name: "ca.crt", Text: "ca"}))
+	require.Equal(t, "disk", failure.Code)
+	require.Contains(t, failure.Message, "file name too long: use a shorter path")
 }

@@ -91,15 +91,3 @@ func TestAKeptSecretIsItsOwnersOnly(t *testing.T) {
 		})
 	}
 }
-
-// A folder whose path is too long for the file system is an error, not a search without end.
-func TestInstallInAnImpossibleFolderFails(t *testing.T) {
-	t.Parallel()
-	folder, err := Open(t.TempDir())
-	require.NoError(t, err)
-	answer := folder.Carry(t.Context(), order.Install{
-		Name: "certificates", Dir: "/" + strings.Repeat("long/", 1000), Files: []order.File{{Name: "ca.crt", Text: "x"}},
-	})
-	require.Equal(t, order.Failed, answer.State)
-	require.Equal(t, "disk", answer.Failure.Code)
-}

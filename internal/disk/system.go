@@ -152,6 +152,8 @@ func nextStep(err error) string {
 		return "raise the limit of open files"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ELOOP):
 		return "move away what is there"
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return "use a shorter path"
 	}
 	return "look at the disk"
 }
