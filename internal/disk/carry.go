@@ -8,12 +8,17 @@ import (
 	"encoding/base64"
 	"errors"
 	"io/fs"
+	"os"
+	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/order"
 )
 
-const madePrefix = "made." // secrets by order ID
+const (
+	madePrefix = "made."   // secrets by order ID
+	madeLife   = time.Hour // for a crash between making a secret and Juju having it; what is ordered later is meant to be new
+)
 
 // Carry carries out an order.MakeRequest, order.Install or order.MakeSecret; any other fails with the code
 // "not-carried". A repeated order finds its effect in place and changes nothing.
@@ -42,15 +47,17 @@ func (f *Folder) Carry(ctx context.Context, o order.Order) order.Answer {
 	return answer
 }
 
-// makeSecret gives 256 random bits, the same for the same order until Forget.
+// makeSecret gives 256 random bits, the same for the same order while they are young.
 func (f *Folder) makeSecret(o order.MakeSecret) (cert.Key, error) {
 	name := madePrefix + string(o.ID())
-	blob, err := f.Secrets().Read(name)
-	if err == nil {
-		return cert.NewKey(string(blob)), nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return cert.Key{}, err
+	if f.young(name) {
+		blob, err := f.Secrets().Read(name)
+		if err == nil {
+			return cert.NewKey(string(blob)), nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return cert.Key{}, err
+		}
 	}
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails
@@ -61,12 +68,18 @@ func (f *Folder) makeSecret(o order.MakeSecret) (cert.Key, error) {
 	return cert.NewKey(text), nil
 }
 
-// Forget removes the secrets made for these orders. Call it when Juju has them.
-func (f *Folder) Forget(ids ...order.ID) error {
-	for _, id := range ids {
-		if err := f.Secrets().Remove(madePrefix + string(id)); err != nil {
-			return err
+// young reports whether a made secret may be given again. One from the future is not: its true age is unknown.
+func (f *Folder) young(name string) bool {
+	info, err := os.Lstat(f.path(secretsName, name))
+	return err == nil && time.Since(info.ModTime()).Abs() < madeLife
+}
+
+// forgetMade removes made secrets that are not young. Those that cannot be removed now are next time.
+func (f *Folder) forgetMade() {
+	names, _ := f.Secrets().Names(madePrefix)
+	for _, name := range names {
+		if !f.young(name) {
+			_ = f.Secrets().Remove(name)
 		}
 	}
-	return nil
 }

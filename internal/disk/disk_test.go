@@ -232,8 +232,43 @@ func TestMakeSecret(t *testing.T) {
 	folder := open(t, root)
 	require.Equal(t, first, carried(t, folder, o).Key)
 	require.NotEqual(t, first, carried(t, folder, order.MakeSecret{Label: "other"}).Key)
-	require.NoError(t, folder.Forget(o.ID()))
-	require.NotEqual(t, first, carried(t, folder, o).Key)
+}
+
+func TestAMadeSecretIsGivenAgainOnlyWhileYoung(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	folder := open(t, root)
+	o := order.MakeSecret{Label: "seal"}
+	first := carried(t, folder, o).Key
+	path := filepath.Join(root, "secrets", "made."+string(o.ID()))
+	for sentence, written := range map[string]time.Time{
+		"long ago":                  time.Now().Add(-2 * time.Hour),
+		"when the clock went wrong": time.Now().Add(48 * time.Hour),
+	} {
+		require.NoError(t, os.Chtimes(path, written, written))
+		next := carried(t, folder, o).Key
+		require.NotEqual(t, first, next, sentence)
+		require.Equal(t, next, carried(t, folder, o).Key, sentence)
+		first = next
+	}
+}
+
+func TestTheLockSweepsOldMadeSecrets(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	folder := open(t, root)
+	old, young := order.MakeSecret{Label: "old"}, order.MakeSecret{Label: "young"}
+	carried(t, folder, old)
+	carried(t, folder, young)
+	require.NoError(t, folder.Secrets().Write("authority.1.ab", []byte("ca")))
+	written := time.Now().Add(-2 * time.Hour)
+	for _, name := range []string{"made." + string(old.ID()), "authority.1.ab"} {
+		require.NoError(t, os.Chtimes(filepath.Join(root, "secrets", name), written, written))
+	}
+	unlock, err := folder.Lock(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, unlock())
+	require.ElementsMatch(t, []string{"authority.1.ab", "made." + string(young.ID())}, entries(t, filepath.Join(root, "secrets")))
 }
 
 func TestCarryOfAnotherOrder(t *testing.T) {

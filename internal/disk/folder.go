@@ -109,7 +109,8 @@ func (f *Folder) Lock(ctx context.Context) (unlock func() error, err error) {
 	return lock.Unlock, nil
 }
 
-// sweep removes what a crash left half written. Only the holder of the lock may: others' work looks the same.
+// sweep removes what a crash left half written, and made secrets that had their time. Only the holder of the lock may:
+// others' work looks the same.
 func (f *Folder) sweep() {
 	for _, name := range []string{".", keysName, requestsName, secretsName, bundlesName} {
 		entries, _ := os.ReadDir(f.path(name))
@@ -119,6 +120,7 @@ func (f *Folder) sweep() {
 			}
 		}
 	}
+	f.forgetMade()
 }
 
 // write replaces a file of the folder durably. The temporary name is random, lest it be that of a file which a crash
