@@ -68,7 +68,8 @@ func (f *Folder) makeSecret(o order.MakeSecret) (cert.Key, error) {
 	return cert.NewKey(text), nil
 }
 
-// young reports whether a made secret may be given again. One from the future is not: its true age is unknown.
+// young reports whether a made secret may be given again. One from the far future is not:
+// its true age is unknown.
 func (f *Folder) young(name string) bool {
 	info, err := os.Lstat(f.path(secretsName, name))
 	return err == nil && time.Since(info.ModTime()).Abs() < madeLife
