@@ -204,7 +204,7 @@ func (f *Folder) writeGeneration(dir string, o order.Install, files []content) (
 		mode := fs.FileMode(0o644)
 		if file.secret {
 			mode = 0o600
-			record.Secret = append(record.Secret, file.name)
+			record.OwnerOnly = append(record.OwnerOnly, file.name)
 		}
 		write(file.name, file.data, mode)
 		record.Files[file.name] = hexSum(file.data)

@@ -16,9 +16,9 @@ import (
 
 // manifest is what a bundle's folder should hold; it is kept inside.
 type manifest struct {
-	Order  order.ID          `json:"order"`
-	Files  map[string]string `json:"files"`  // SHA-256 in hexadecimal by file name
-	Secret []string          `json:"secret"` // names of the files for their owner only
+	Order     order.ID          `json:"order"`
+	Files     map[string]string `json:"files"`      // SHA-256 in hexadecimal by file name
+	OwnerOnly []string          `json:"owner-only"` // names of the files for their owner only
 }
 
 // generation is the folder that a bundle's link points to. Each of its files is judged by itself, so that damage to one
@@ -61,7 +61,7 @@ func (g generation) read(file string) (data []byte, intact bool) {
 
 // secret reports whether a file is for its owner only. Its mode does not tell: somebody may have let a group read it.
 func (m manifest) secret(file string) bool {
-	return slices.Contains(m.Secret, file) || strings.HasSuffix(file, ".key")
+	return slices.Contains(m.OwnerOnly, file) || strings.HasSuffix(file, ".key")
 }
 
 // intact names the files that are as they were written, and tells whether these are all.
