@@ -59,11 +59,14 @@ func (f *Folder) install(o order.Install) error {
 	if len(files) == 0 {
 		return f.uninstall(o.Name, append(others, o.Dir))
 	}
+	dir := f.dirOf(o.Dir)
+	if err := f.safe(dir, o.Name); err != nil {
+		return err
+	}
 	// The places are written first: a bundle that no record names would be lost to Survey and never removed.
 	if err := f.writePlaces(o.Name, append([]string{o.Dir}, others...)); err != nil {
 		return err
 	}
-	dir := f.dirOf(o.Dir)
 	if !stands(dir, o) {
 		if err := f.place(dir, o, files); err != nil {
 			return err
@@ -150,6 +153,9 @@ func fits(certificate, key content) bool {
 // place writes a new folder and swaps the link.
 func (f *Folder) place(dir string, o order.Install, files []content) error {
 	if err := f.do.makeFolder(dir, 0o755); err != nil {
+		return err
+	}
+	if err := f.safe(dir, o.Name); err != nil { // somebody else may have made it
 		return err
 	}
 	link := filepath.Join(dir, o.Name)
@@ -242,6 +248,9 @@ func (f *Folder) uninstall(name string, dirs []string) error {
 func (f *Folder) clear(dir, name string) error {
 	link := filepath.Join(dir, name)
 	if target, err := os.Readlink(link); err == nil && isGeneration(name, target) {
+		if err := f.safe(dir, name); err != nil {
+			return err
+		}
 		if err := f.do.remove(link); err != nil {
 			return err
 		}
@@ -263,6 +272,9 @@ func (f *Folder) prune(dir, name string) error {
 	for _, entry := range entries {
 		if !entry.IsDir() || entry.Name() == current || !isGeneration(name, entry.Name()) {
 			continue
+		}
+		if err := f.safe(dir, name); err != nil {
+			return err
 		}
 		if err := f.removeGeneration(filepath.Join(dir, entry.Name())); err != nil {
 			return err

@@ -39,7 +39,7 @@ func entries(t *testing.T, dir string) []string {
 
 func TestInstall(t *testing.T) {
 	t.Parallel()
-	root, dir := t.TempDir(), filepath.Join(t.TempDir(), "pki", "signet")
+	root, dir := t.TempDir(), filepath.Join(private(t), "pki", "signet")
 	folder := open(t, root)
 	one, two := newKey(t), newKey(t)
 	first := bundle(dir, order.File{Name: "server.crt", Text: selfSigned(t, one)}, order.File{Name: "server.key", Key: one},
@@ -75,7 +75,7 @@ func TestInstall(t *testing.T) {
 
 func TestInstallElsewhereMoves(t *testing.T) {
 	t.Parallel()
-	root, old, next := t.TempDir(), t.TempDir(), t.TempDir()
+	root, old, next := t.TempDir(), private(t), private(t)
 	folder := open(t, root)
 	file := order.File{Name: "ca.crt", Text: "ca"}
 	carried(t, folder, bundle(old, file))
@@ -91,7 +91,7 @@ func TestInstallElsewhereMoves(t *testing.T) {
 
 func TestInstallThroughALinkedFolder(t *testing.T) {
 	t.Parallel()
-	base := t.TempDir()
+	base := private(t)
 	require.NoError(t, os.Mkdir(filepath.Join(base, "run"), 0o755))
 	require.NoError(t, os.Symlink("run", filepath.Join(base, "var-run")))
 	file := order.File{Name: "ca.crt", Text: "ca"}
@@ -158,7 +158,7 @@ func TestInstallLeavesAloneWhatIsNotItsOwn(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
-			dir, outside := t.TempDir(), t.TempDir()
+			dir, outside := private(t), t.TempDir()
 			plant(t, dir, outside)
 			require.Equal(t, "occupied", failed(t, open(t, t.TempDir()), bundle(dir, file)).Code)
 			require.Empty(t, entries(t, outside))
@@ -166,7 +166,7 @@ func TestInstallLeavesAloneWhatIsNotItsOwn(t *testing.T) {
 	}
 	t.Run("a link that looks like a folder of the bundle", func(t *testing.T) {
 		t.Parallel()
-		dir, outside := t.TempDir(), t.TempDir()
+		dir, outside := private(t), t.TempDir()
 		o := bundle(dir, file)
 		require.NoError(t, os.Symlink(outside, filepath.Join(dir, ".certificates-"+string(o.ID())+"-1")))
 		require.NoError(t, os.Symlink(outside, filepath.Join(dir, ".certificates.link")))
@@ -180,7 +180,7 @@ func TestInstallLeavesAloneWhatIsNotItsOwn(t *testing.T) {
 func TestInstallWhereNoNameFitsFails(t *testing.T) {
 	t.Parallel()
 	const longest = 4056 // with a bundle's folder below it, a path is longer than Linux takes
-	dir := t.TempDir()
+	dir := private(t)
 	for len(dir) < longest-200 {
 		dir = filepath.Join(dir, strings.Repeat("d", 150))
 	}

@@ -52,7 +52,7 @@ const (
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	return &machine{base: t.TempDir(), root: newFolderInode(0o755)}
+	return &machine{base: private(t), root: newFolderInode(0o755)}
 }
 
 func newFolderInode(mode fs.FileMode) *inode {

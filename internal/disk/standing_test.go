@@ -47,7 +47,7 @@ func TestADamagedFileCostsNoOther(t *testing.T) {
 
 func TestAMoveNotFinishedStillTellsWhatCanBeKept(t *testing.T) {
 	t.Parallel()
-	root, old, next := t.TempDir(), t.TempDir(), t.TempDir()
+	root, old, next := t.TempDir(), private(t), private(t)
 	full := false
 	folder, err := disk.OpenOn(root, func(op disk.Op) error {
 		if full && filepath.Dir(op.Path) == next {

@@ -5,6 +5,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ func Perform(op Op) error {
 		if err := os.Mkdir(op.Path, 0o700); err != nil {
 			return err
 		}
-		return os.Chmod(op.Path, op.Mode)
+		return chmodFolder(op.Path, op.Mode)
 	case Create:
 		return change(op.Path, os.O_CREATE|os.O_EXCL, func(file *os.File) error {
 			if err := file.Chmod(op.Mode); err != nil {
@@ -86,6 +87,15 @@ func change(path string, flags int, how func(*os.File) error) error {
 	return errors.Join(how(file), file.Close())
 }
 
+// chmodFolder changes the folder that was just made, not one that a link put in its place leads to.
+func chmodFolder(path string, mode fs.FileMode) error {
+	folder, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Chmod(mode), folder.Close())
+}
+
 // syncPath may follow a link: folders such as /var/run are one.
 func syncPath(path string) error {
 	file, err := os.Open(path)
@@ -95,16 +105,21 @@ func syncPath(path string) error {
 	return errors.Join(file.Sync(), file.Close())
 }
 
-// readFile reads a file that is no symbolic link.
+// readFile reads a file that is no symbolic link. It looks at what it has opened: what has the name may change.
 func readFile(path string) ([]byte, error) {
-	info, err := os.Lstat(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0) // a pipe would wait for a writer
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
 	}
-	return os.ReadFile(path)
+	return io.ReadAll(file)
 }
 
 // problem is an error of the disk: what could not be done, where, why, and what to do next.
