@@ -11,6 +11,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --abbrev=12 --match 'v[0-9]*' --dirty 2>/dev/null || \
 	echo "$$(cat VERSION)$$(git describe --always --abbrev=12 --exclude '*' --dirty 2>/dev/null | sed 's/^/+/')")
 ARCHES := amd64 arm64
+CHARMS := signet signet-node
 
 # These keep the machine and the checkout's state out of the binary: same sources, same bytes. They hold for tests and
 # the linter as well, so that each package of Juju's is compiled once for all of them.
@@ -65,7 +66,7 @@ vuln: $(GOVULNCHECK) ## Look for known vulnerabilities; needs https://vuln.go.de
 	$(GOVULNCHECK) $(PACKAGES)
 
 .PHONY: charm
-charm: $(ARCHES:%=dist/signet_%.charm) ## Pack dist/signet_<arch>.charm for each architecture, byte for byte the same every time
+charm: $(foreach charm,$(CHARMS),$(ARCHES:%=dist/$(charm)_%.charm)) ## Pack dist/<charm>_<arch>.charm, byte for byte the same every time
 
 .PHONY: clean
 clean: ## Remove what was built; tools and Go's caches stay
@@ -78,8 +79,14 @@ FORCE:
 dist/linux_%/signet: FORCE
 	GOOS=linux GOARCH=$* go build -ldflags "$(LDFLAGS)" -o $@ ./cmd/signet
 
+PACK = go run ./internal/charmpack/cmd -arch $* -binary $< -version "$(VERSION)" -out $@
+
 dist/signet_%.charm: dist/linux_%/signet FORCE
-	go run ./internal/charmpack/cmd -arch $* -binary $< -version "$(VERSION)" -out $@
+	$(PACK)
+
+# The same program under other metadata.
+dist/signet-node_%.charm: dist/linux_%/signet FORCE
+	$(PACK) -charm charms/node
 
 # The version is part of the path, so that a new pin installs anew and an old one is never taken for it.
 $(GOLANGCI_LINT):

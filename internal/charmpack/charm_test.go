@@ -20,6 +20,11 @@ import (
 // root is the checkout, seen from this package.
 const root = "../.."
 
+// folders gives the folder of each charm's own files, by the charm's name.
+func folders() map[string]string {
+	return map[string]string{"signet": ".", "signet-node": nodeFolder}
+}
+
 // read gives a file of the checkout.
 func read(t *testing.T, name string) []byte {
 	t.Helper()
@@ -30,7 +35,7 @@ func read(t *testing.T, name string) []byte {
 
 func TestCheckoutHasOneLinkForEachHook(t *testing.T) {
 	t.Parallel()
-	wanted, err := charmpack.HookNames(os.DirFS(root))
+	wanted, err := charmpack.HookNames(os.DirFS(root), ".")
 	require.NoError(t, err)
 	require.Contains(t, wanted, "install")
 	require.Contains(t, wanted, "certificates-relation-changed")
@@ -66,6 +71,7 @@ func TestMetadataDeclaresTheEndpointsOfTheDesign(t *testing.T) {
 		"provider send-ca-cert":    "certificate_transfer",
 		"requirer upstream":        "tls-certificates",
 		"requirer receive-ca-cert": "certificate_transfer",
+		"requirer kube-control":    "kube-control",
 		"peer peers":               "signet_peers",
 	}, interfaces)
 }
@@ -94,23 +100,29 @@ func TestMetadataSaysOfEachEndpointThatItIsOptional(t *testing.T) {
 
 func TestConfigExplainsEachOption(t *testing.T) {
 	t.Parallel()
-	_, err := charm.ReadConfig(bytes.NewReader(read(t, "config.yaml")))
-	require.NoError(t, err)
+	for name, folder := range folders() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := read(t, filepath.Join(folder, "config.yaml"))
+			_, err := charm.ReadConfig(bytes.NewReader(text))
+			require.NoError(t, err)
 
-	// Read anew as plain YAML, because charm/v12 fills in what is missing.
-	var declared struct {
-		Options map[string]struct {
-			Type        string `yaml:"type"`
-			Default     any    `yaml:"default"`
-			Description string `yaml:"description"`
-		} `yaml:"options"`
-	}
-	require.NoError(t, yaml.Unmarshal(read(t, "config.yaml"), &declared))
-	require.NotEmpty(t, declared.Options)
-	for name, option := range declared.Options {
-		require.NotEmpty(t, option.Type, name)
-		require.NotNil(t, option.Default, name)
-		require.Contains(t, strings.ToLower(option.Description), "default", "option %s: say why the default is what it is", name)
+			// Read anew as plain YAML, because charm/v12 fills in what is missing.
+			var declared struct {
+				Options map[string]struct {
+					Type        string `yaml:"type"`
+					Default     any    `yaml:"default"`
+					Description string `yaml:"description"`
+				} `yaml:"options"`
+			}
+			require.NoError(t, yaml.Unmarshal(text, &declared))
+			require.NotEmpty(t, declared.Options)
+			for name, option := range declared.Options {
+				require.NotEmpty(t, option.Type, name)
+				require.NotNil(t, option.Default, name)
+				require.Contains(t, strings.ToLower(option.Description), "default", "option %s: say why the default is what it is", name)
+			}
+		})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/juju/charm/v12"
@@ -22,7 +23,7 @@ import (
 // A unit whose option is unset must do what config.yaml promises as the default.
 func TestConfigDefaultsAreThoseOfTheProgram(t *testing.T) {
 	t.Parallel()
-	declared := &juju.Config{Values: options(t).DefaultSettings()}
+	declared := &juju.Config{Values: options(t, ".").DefaultSettings()}
 	unset := &juju.Config{}
 	require.Equal(t, provider.ReadSettings(unset), provider.ReadSettings(declared))
 	require.Equal(t, requirer.ReadSettings(unset), requirer.ReadSettings(declared))
@@ -31,22 +32,36 @@ func TestConfigDefaultsAreThoseOfTheProgram(t *testing.T) {
 
 func TestConfigDeclaresWhatTheProgramReads(t *testing.T) {
 	t.Parallel()
-	getter := regexp.MustCompile(`(?:config\.[A-Z]\w+\(|keyType\(config, )"([^"]+)"`) // config.Text("ca-common-name", …
+	found := readBy(t, "provider")
+	maps.Copy(found, readBy(t, "requirer"))
+	require.Equal(t, slices.Sorted(maps.Keys(found)), slices.Sorted(maps.Keys(options(t, ".").Options)))
+}
+
+// readBy gives the options that a package's settings read, found in its source.
+func readBy(t *testing.T, pkg string) map[string]bool {
+	t.Helper()
+	getter := regexp.MustCompile(`(?:config\.[A-Z]\w+\(|cleanPath\(config, |const option = )"([^"]+)"`) // config.Text("ca-common-name", …
 	found := map[string]bool{}
-	for _, pkg := range []string{"provider", "requirer"} {
-		source, err := os.ReadFile(filepath.Join(root, "internal", pkg, "settings.go"))
+	paths, err := filepath.Glob(filepath.Join(root, "internal", pkg, "*.go"))
+	require.NoError(t, err)
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(path)
 		require.NoError(t, err)
 		for _, match := range getter.FindAllSubmatch(source, -1) {
 			found[string(match[1])] = true
 		}
 	}
-	require.Equal(t, slices.Sorted(maps.Keys(found)), slices.Sorted(maps.Keys(options(t).Options)))
+	require.NotEmpty(t, found, pkg)
+	return found
 }
 
-// options gives the declared options.
-func options(t *testing.T) *charm.Config {
+// options gives the options that the charm in a folder declares.
+func options(t *testing.T, folder string) *charm.Config {
 	t.Helper()
-	config, err := charm.ReadConfig(bytes.NewReader(read(t, "config.yaml")))
+	config, err := charm.ReadConfig(bytes.NewReader(read(t, filepath.Join(folder, "config.yaml"))))
 	require.NoError(t, err)
 	return config
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
 // Package charmpack makes the .charm archive: the charm's files from a checkout, the program for one architecture as
-// its dispatch, and one link for each hook. The same input gives the same bytes, so that anybody can make the archive
-// again and compare. Where to look next: Pack for what goes in, Check for what Juju and we demand of it, and
+// its dispatch, and one link for each hook. A checkout holds several charms around one program: the main one at its
+// root, each other one in a folder with what differs. The same input gives the same bytes, so that anybody can make the
+// archive again and compare. Where to look next: Pack for what goes in, Check for what Juju and we demand of it, and
 // cmd/main.go, which the Makefile runs.
 package charmpack
 
@@ -14,6 +15,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +38,8 @@ const maxVersion = 100
 
 // Source is what one charm is made of.
 type Source struct {
-	Tree    fs.FS  // the checkout: metadata.yaml and its neighbours at the root
+	Tree    fs.FS  // the checkout: LICENSE and the main charm's files at the root
+	Charm   string // the folder in Tree of this charm's own files: "charms/node"; "." or empty for the root
 	Arch    string // as Go and Juju both name it: "amd64" or "arm64"
 	Binary  []byte // the static program for Arch, a 64-bit ELF file
 	Version string // one line of at most 100 bytes
@@ -53,13 +56,14 @@ type file struct {
 type treeFile struct {
 	name     string
 	optional bool
+	common   bool // the root's for every charm
 }
 
 // treeFiles are the files of the checkout that a unit or its operator has a use for. The list says what goes in, so
 // that a stray file, which may hold a secret, never travels along.
 func treeFiles() []treeFile {
 	return []treeFile{
-		{name: "LICENSE"},
+		{name: "LICENSE", common: true},
 		{name: "README.md", optional: true},
 		{name: "actions.yaml", optional: true},
 		{name: "config.yaml"},
@@ -81,17 +85,17 @@ func Pack(w io.Writer, source Source) error {
 		{name: dispatchName, mode: 0o755, data: source.Binary},
 		{name: versionName, mode: 0o644, data: []byte(source.Version + "\n")},
 	}
-	taken, err := readTree(source.Tree)
+	taken, err := readTree(source)
 	if err != nil {
 		return err
 	}
 	files = append(files, taken...)
-	manifest, err := manifestFor(source.Tree, source.Arch)
+	manifest, err := manifestFor(source)
 	if err != nil {
 		return err
 	}
 	files = append(files, file{name: manifestName, mode: 0o644, data: manifest})
-	links, err := hookLinks(source.Tree)
+	links, err := hookLinks(source)
 	if err != nil {
 		return err
 	}
@@ -99,24 +103,49 @@ func Pack(w io.Writer, source Source) error {
 }
 
 // readTree reads the files that are taken as they are.
-func readTree(tree fs.FS) ([]file, error) {
+func readTree(source Source) ([]file, error) {
 	var files []file
 	for _, wanted := range treeFiles() {
-		data, err := fs.ReadFile(tree, wanted.name)
+		read := source.read
+		if wanted.common {
+			read = source.readRoot
+		}
+		data, err := read(wanted.name)
 		if wanted.optional && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot read %s: %w", wanted.name, err)
+			return nil, err
 		}
 		files = append(files, file{name: wanted.name, mode: 0o644, data: data})
 	}
 	return files, nil
 }
 
+// read gives one file of the charm: its own, else the root's, so that a folder holds only what differs.
+func (s Source) read(name string) ([]byte, error) {
+	data, err := fs.ReadFile(s.Tree, path.Join(s.Charm, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.readRoot(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", name, err)
+	}
+	return data, nil
+}
+
+// readRoot gives one file that all charms share.
+func (s Source) readRoot(name string) ([]byte, error) {
+	data, err := fs.ReadFile(s.Tree, name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", name, err)
+	}
+	return data, nil
+}
+
 // hookLinks gives one link to dispatch for each hook that Juju may run for this metadata.
-func hookLinks(tree fs.FS) ([]file, error) {
-	hooks, err := HookNames(tree)
+func hookLinks(source Source) ([]file, error) {
+	hooks, err := HookNames(source.Tree, source.Charm)
 	if err != nil {
 		return nil, err
 	}
@@ -131,9 +160,10 @@ func hookLinks(tree fs.FS) ([]file, error) {
 	return links, nil
 }
 
-// HookNames gives the name of each hook that Juju may run for the metadata.yaml at the tree's root, sorted.
-func HookNames(tree fs.FS) ([]string, error) {
-	data, err := fs.ReadFile(tree, "metadata.yaml")
+// HookNames gives the name of each hook that Juju may run for the metadata.yaml in the charm's folder, sorted. The
+// root's is no substitute: a folder without one is no charm, and a misspelt folder must not give the main charm.
+func HookNames(tree fs.FS, folder string) ([]string, error) {
+	data, err := fs.ReadFile(tree, path.Join(folder, "metadata.yaml"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read metadata.yaml: %w", err)
 	}
@@ -156,12 +186,12 @@ type base struct {
 	Architectures []string `yaml:"architectures"`
 }
 
-// manifestFor gives the checkout's manifest.yaml narrowed to one architecture: the archive holds a program for no
-// other, and Juju picks the machine by this list.
-func manifestFor(tree fs.FS, arch string) ([]byte, error) {
-	data, err := fs.ReadFile(tree, manifestName)
+// manifestFor gives the charm's manifest.yaml narrowed to one architecture: the archive holds a program for no other,
+// and Juju picks the machine by this list.
+func manifestFor(source Source) ([]byte, error) {
+	data, err := source.read(manifestName)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", manifestName, err)
+		return nil, err
 	}
 	var declared manifest
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
@@ -171,13 +201,13 @@ func manifestFor(tree fs.FS, arch string) ([]byte, error) {
 	}
 	var narrowed manifest
 	for _, candidate := range declared.Bases {
-		if slices.Contains(candidate.Architectures, arch) {
-			candidate.Architectures = []string{arch}
+		if slices.Contains(candidate.Architectures, source.Arch) {
+			candidate.Architectures = []string{source.Arch}
 			narrowed.Bases = append(narrowed.Bases, candidate)
 		}
 	}
 	if len(narrowed.Bases) == 0 {
-		return nil, fmt.Errorf("cannot narrow %s to %q: no base names that architecture", manifestName, arch)
+		return nil, fmt.Errorf("cannot narrow %s to %q: no base names that architecture", manifestName, source.Arch)
 	}
 	return yaml.Marshal(narrowed)
 }

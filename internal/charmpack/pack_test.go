@@ -44,7 +44,7 @@ func program(t *testing.T, machine elf.Machine, types ...elf.ProgType) []byte {
 	return out.Bytes()
 }
 
-// source gives the real charm around a made-up program for amd64.
+// source gives the real main charm around a made-up program for amd64.
 func source(t *testing.T) charmpack.Source {
 	t.Helper()
 	return charmpack.Source{Tree: os.DirFS(root), Arch: "amd64", Binary: program(t, elf.EM_X86_64, elf.PT_LOAD), Version: "1.2.3"}
@@ -60,27 +60,37 @@ func pack(t *testing.T, from charmpack.Source) []byte {
 
 func TestPackTwiceGivesTheSameBytes(t *testing.T) {
 	t.Parallel()
-	first, second := pack(t, source(t)), pack(t, source(t))
-	require.Equal(t, first, second)
+	for name, folder := range folders() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			from := source(t)
+			from.Charm = folder
+			first, second := pack(t, from), pack(t, from)
+			require.Equal(t, first, second)
+		})
+	}
 }
 
 func TestPackPassesItsOwnCheckOnEachArchitecture(t *testing.T) {
 	t.Parallel()
 	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
-		t.Run(arch, func(t *testing.T) {
-			t.Parallel()
-			from := source(t)
-			from.Arch, from.Binary = arch, program(t, machine)
-			archive := pack(t, from)
-			require.NoError(t, charmpack.Check(archive, arch))
+		for name, folder := range folders() {
+			t.Run(name+" on "+arch, func(t *testing.T) {
+				t.Parallel()
+				from := source(t)
+				from.Charm, from.Arch, from.Binary = folder, arch, program(t, machine)
+				archive := pack(t, from)
+				require.NoError(t, charmpack.Check(archive, arch))
 
-			packed, err := charm.ReadCharmArchiveBytes(archive)
-			require.NoError(t, err)
-			require.Equal(t, "1.2.3", packed.Version())
-			for _, base := range packed.Manifest().Bases {
-				require.Equal(t, []string{arch}, base.Architectures)
-			}
-		})
+				packed, err := charm.ReadCharmArchiveBytes(archive)
+				require.NoError(t, err)
+				require.Equal(t, name, packed.Meta().Name)
+				require.Equal(t, "1.2.3", packed.Version())
+				for _, base := range packed.Manifest().Bases {
+					require.Equal(t, []string{arch}, base.Architectures)
+				}
+			})
+		}
 	}
 }
 
@@ -131,6 +141,18 @@ func TestPackRefuses(t *testing.T) {
 		"a checkout without metadata.yaml": {
 			spoil: func(_ *testing.T, _ *charmpack.Source, tree fstest.MapFS) { delete(tree, "metadata.yaml") },
 			want:  "cannot read metadata.yaml",
+		},
+		"a folder that is no charm": {
+			spoil: func(_ *testing.T, from *charmpack.Source, _ fstest.MapFS) { from.Charm = "charms/nod" },
+			want:  "cannot read metadata.yaml: open charms/nod/metadata.yaml",
+		},
+		"a charm's own file that cannot be read": {
+			spoil: func(_ *testing.T, from *charmpack.Source, tree fstest.MapFS) {
+				from.Charm = "charms/node"
+				tree["charms/node/metadata.yaml"] = tree["metadata.yaml"]
+				tree["charms/node/config.yaml/folder"] = &fstest.MapFile{}
+			},
+			want: "cannot read config.yaml",
 		},
 		"a checkout without the licence": {
 			spoil: func(_ *testing.T, _ *charmpack.Source, tree fstest.MapFS) { delete(tree, "LICENSE") },
@@ -287,16 +309,23 @@ func entriesOf(t *testing.T, archive []byte) []*zip.File {
 	return reader.File
 }
 
+// contentOf gives what is in an entry.
+func contentOf(t *testing.T, entry *zip.File) string {
+	t.Helper()
+	in, err := entry.Open()
+	require.NoError(t, err)
+	data, err := io.ReadAll(in)
+	require.NoError(t, err)
+	return string(data)
+}
+
 // rewrite copies an archive, with each entry through spoil.
 func rewrite(t *testing.T, archive []byte, spoil func(*zip.FileHeader, []byte) (bool, []byte)) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	writer := zip.NewWriter(&out)
 	for _, entry := range entriesOf(t, archive) {
-		in, err := entry.Open()
-		require.NoError(t, err)
-		data, err := io.ReadAll(in)
-		require.NoError(t, err)
+		data := []byte(contentOf(t, entry))
 		header := zip.FileHeader{Name: entry.Name, Method: zip.Deflate, ExternalAttrs: entry.ExternalAttrs, CreatorVersion: entry.CreatorVersion}
 		keep, data := spoil(&header, data)
 		if !keep {
