@@ -57,6 +57,7 @@ func floors() rulebook {
 			"controller": 4,
 			"disk":       4,
 			"hooktool":   4,
+			"host":       4,
 			"httpd":      4,
 			"agent":      5,
 			"charmpack":  6,
@@ -101,7 +102,7 @@ func parseTree(tree fs.FS) ([]source, error) {
 			return err
 		}
 		if entry.IsDir() {
-			if name != "." && !holdsPackages(entry.Name()) {
+			if name != "." && (!holdsPackages(entry.Name()) || isModule(tree, name)) {
 				return fs.SkipDir
 			}
 			return nil
@@ -126,6 +127,12 @@ func parseTree(tree fs.FS) ([]source, error) {
 // holdsPackages reports whether the go command looks for packages in a folder of this name.
 func holdsPackages(folder string) bool {
 	return folder != "testdata" && !strings.HasPrefix(folder, ".") && !strings.HasPrefix(folder, "_")
+}
+
+// isModule reports whether a folder is a module of its own, whose packages are not this one's.
+func isModule(tree fs.FS, folder string) bool {
+	_, err := fs.Stat(tree, path.Join(folder, "go.mod"))
+	return err == nil
 }
 
 // packageAt gives the name in the rulebook for a folder of the module.

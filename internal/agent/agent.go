@@ -43,7 +43,7 @@ type Authority interface {
 
 // Folder is the unit's own state folder. What it records and carries out is durable when the call returns.
 type Folder interface {
-	Carrier // order.MakeSecret, order.MakeRequest, order.Install
+	Carrier // orders that only touch the disk
 	// Lock keeps other processes of this unit from taking a turn until unlock is called.
 	Lock(context.Context) (unlock func() error, err error)
 	// Survey tells what lies on disk, as juju.Snapshot.Local.
@@ -52,11 +52,19 @@ type Folder interface {
 	Append(...ledger.Entry) error
 }
 
+// Machine is what the unit's machine has besides the unit's folder.
+type Machine interface {
+	Carrier // order.RefreshTrust, order.Reload
+	// Survey tells what the machine is called and which of its programs have run, as juju.Snapshot.Local.
+	Survey() (map[string]string, error)
+}
+
 // Unit is all that one turn of a unit needs.
 type Unit struct {
 	Session   Session
 	Authority Authority
 	Folder    Folder
+	Machine   Machine
 	Now       func() time.Time
 	Log       *slog.Logger
 	Trouble   string // why a hook takes the turn although an agent runs, for the status; empty for no trouble

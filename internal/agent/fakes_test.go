@@ -30,7 +30,7 @@ type fakeUnit struct {
 
 func (f *fakeUnit) unit() *agent.Unit {
 	return &agent.Unit{
-		Session: f, Authority: fakeAuthority{f}, Folder: f, Now: time.Now,
+		Session: f, Authority: fakeAuthority{f}, Folder: f, Machine: f, Now: time.Now,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 }

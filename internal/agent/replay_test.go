@@ -21,9 +21,10 @@ import (
 	"github.com/signet-charm/signet/internal/agent"
 	"github.com/signet-charm/signet/internal/ca"
 	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/disk"
+	"github.com/signet-charm/signet/internal/host"
 	"github.com/signet-charm/signet/internal/juju"
-	"github.com/signet-charm/signet/internal/provider"
 	"github.com/signet-charm/signet/internal/wire"
 )
 
@@ -76,10 +77,7 @@ func (r *recorded) show(state wire.State) {
 		r.snap.Config["intermediate-applications"] = seen.Requirer.App // or no request for a CA would be answered
 		relation := seen.ProviderSees("")
 		relation.ID += peersID + 1
-		relation.Endpoint.Name = "certificates"
-		if seen.Interface == "certificate_transfer" {
-			relation.Endpoint.Name = provider.TransferEndpoint
-		}
+		relation.Endpoint = juju.Endpoint{Name: "asked", Interface: seen.Interface, Role: juju.Provides}
 		relation.OwnUnit, relation.OwnApp = juju.Bag{}, juju.Bag{}
 		if before, known := own[relation.ID]; known {
 			relation.OwnUnit, relation.OwnApp = before.OwnUnit, before.OwnApp
@@ -95,7 +93,8 @@ func recordedUnit(t *testing.T) (*recorded, *agent.Unit) {
 	folder, err := disk.Open(t.TempDir())
 	require.NoError(t, err)
 	session := &recorded{snap: juju.Snapshot{
-		Unit: "signet/0", ModelName: "recorded", ModelUUID: "uuid", JujuVersion: "3.6.25", Leader: true, CanSecrets: true,
+		Endpoints: []juju.Endpoint{{Name: "certificates", Interface: dialect.Interface, Role: juju.Provides}},
+		Unit:      "signet/0", ModelName: "recorded", ModelUUID: "uuid", JujuVersion: "3.6.25", Leader: true, CanSecrets: true,
 		Relations: []juju.Relation{{
 			ID: peersID, Endpoint: juju.Endpoint{Name: "peers", Role: juju.Peers}, RemoteApp: "signet",
 			OwnUnit: juju.Bag{}, OwnApp: juju.Bag{},
@@ -105,6 +104,7 @@ func recordedUnit(t *testing.T) (*recorded, *agent.Unit) {
 		Session:   session,
 		Authority: ca.New(ca.Config{Store: folder.Secrets(), Journal: folder.Journal()}),
 		Folder:    folder,
+		Machine:   host.New(host.Config{Records: folder.Ran()}),
 		Now:       time.Now,
 		Log:       slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}

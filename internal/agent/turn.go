@@ -14,8 +14,8 @@ import (
 	"github.com/signet-charm/signet/internal/unit"
 )
 
-// maxRounds bounds how often one turn decides anew. A turn needs three: the CA, its certificates, the commit; more
-// means that the decision does not come to rest, which the next turn may mend.
+// maxRounds bounds how often one turn decides anew. A turn needs five: the CA and requests, certificates, files, links,
+// the programs that take them up; more means that the decision does not come to rest, which the next turn may mend.
 const maxRounds = 8
 
 // outboxLife is how long an answer's private key is kept to answer the same order again. A hook's changes come into
@@ -85,7 +85,7 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 	if u.Trouble != "" {
 		snap.Local[unit.TroubleKey] = u.Trouble
 	}
-	for _, survey := range []func() (map[string]string, error){u.Folder.Survey, u.Authority.Authorities} {
+	for _, survey := range []func() (map[string]string, error){u.Folder.Survey, u.Machine.Survey, u.Authority.Authorities} {
 		found, err := survey()
 		if err != nil {
 			return juju.Snapshot{}, err
@@ -127,6 +127,8 @@ func (u *Unit) carry(ctx context.Context, wanted order.Order) order.Answer {
 	switch wanted.(type) {
 	case order.CreateAuthority, order.FetchKey, order.Sign:
 		carrier = u.Authority
+	case order.RefreshTrust, order.Reload:
+		carrier = u.Machine
 	}
 	answer := carrier.Carry(ctx, wanted)
 	if answer.Failure != nil {

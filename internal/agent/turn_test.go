@@ -61,6 +61,7 @@ func TestTurnEndsThoughOrdersFail(t *testing.T) {
 	t.Parallel()
 	f := &fakeUnit{snap: juju.Snapshot{
 		Unit: "signet/0", Leader: true,
+		Endpoints: []juju.Endpoint{{Name: "certificates", Interface: "tls-certificates", Role: juju.Provides}},
 		Relations: []juju.Relation{{ID: 1, Endpoint: juju.Endpoint{Name: "peers", Role: juju.Peers}}},
 	}}
 	outcome, err := f.unit().Turn(t.Context())

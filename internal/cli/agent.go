@@ -12,7 +12,6 @@ import (
 
 	"github.com/signet-charm/signet/internal/agent"
 	"github.com/signet-charm/signet/internal/controller"
-	"github.com/signet-charm/signet/internal/disk"
 	"github.com/signet-charm/signet/internal/juju"
 )
 
@@ -52,7 +51,7 @@ func (p *program) serve(ctx context.Context, at place) error {
 	if err != nil {
 		return err
 	}
-	folder, err := disk.Open(at.stateDir)
+	folder, err := p.openFolder(at)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/signet-charm/signet/internal/ca"
 	"github.com/signet-charm/signet/internal/disk"
 	"github.com/signet-charm/signet/internal/hooktool"
+	"github.com/signet-charm/signet/internal/host"
 )
 
 func (p *program) hookCommand() *cobra.Command {
@@ -60,7 +61,7 @@ func (p *program) hook(ctx context.Context) error {
 
 // ownTurn takes one turn over the hook tools. Trouble is why the agent did not.
 func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at place, trouble string) (err error) {
-	folder, err := disk.Open(at.stateDir)
+	folder, err := p.openFolder(at)
 	if err != nil {
 		return err
 	}
@@ -78,13 +79,21 @@ func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at plac
 
 // unit joins a session with the unit's folder and the embedded authority that keeps its keys there.
 func (p *program) unit(session agent.Session, folder *disk.Folder) *agent.Unit {
+	root := p.lookup("SIGNET_ROOT")
 	return &agent.Unit{
 		Session:   session,
 		Authority: ca.New(ca.Config{Store: folder.Secrets(), Journal: folder.Journal()}),
 		Folder:    folder,
+		Machine:   host.New(host.Config{Records: folder.Ran(), Root: root, Apart: root == "" && agent.SystemdRuns()}),
 		Now:       time.Now,
 		Log:       p.logger(),
 	}
+}
+
+// openFolder opens the unit's state folder. SIGNET_ROOT is a folder that stands for the machine's root, for tests and the
+// sandbox: links, merged kubeconfigs and the trust store appear below it.
+func (p *program) openFolder(at place) (*disk.Folder, error) {
+	return disk.Open(at.stateDir, disk.OnMachine(p.lookup("SIGNET_ROOT")))
 }
 
 // lookAfterService installs the agent's service and starts it anew with each version of the charm.

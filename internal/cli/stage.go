@@ -62,7 +62,7 @@ func openStage(charmDir, dir string, live io.Writer, options sandbox.Options) (*
 	}, nil
 }
 
-// linkTools makes the hook tools' programs, which are this very binary.
+// linkTools makes the hook tools' programs, which are this very binary, and those of the units' machines.
 func linkTools(dir string) error {
 	binary, err := os.Executable()
 	if err != nil {
@@ -71,7 +71,7 @@ func linkTools(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // programs, for whoever runs a charm
 		return err
 	}
-	return sandbox.LinkTools(dir, binary)
+	return errors.Join(sandbox.LinkTools(dir, binary), writePrograms(dir))
 }
 
 func (s *stage) close() error {
@@ -149,7 +149,11 @@ func (s *stage) unitCharmDir(unit string) string {
 func (s *stage) stateDir(unit string) string { return filepath.Join(s.dir, "state", dashed(unit)) }
 
 func (s *stage) unitEnv(unit string) []string {
-	return append([]string{"SIGNET_STATE_DIR=" + s.stateDir(unit)}, s.env...)
+	return append([]string{
+		"SIGNET_STATE_DIR=" + s.stateDir(unit),
+		"SIGNET_ROOT=" + s.machineRoot(unit),
+		"PATH=" + filepath.Join(s.dir, "tools") + ":" + os.Getenv("PATH"),
+	}, s.env...)
 }
 
 // settle runs hooks until all is quiet and a condition holds, which agents may bring about between hooks.

@@ -40,6 +40,7 @@ func (l *link) read(ctx context.Context) (juju.Snapshot, error) {
 	}
 	snap := juju.Snapshot{
 		Unit: l.unit.Id(), ModelName: l.modelName, ModelUUID: l.modelUUID, JujuVersion: l.version, CanSecrets: l.canSecrets,
+		Endpoints: l.endpoints,
 	}
 	if snap.Leader, err = c.leader(); err != nil {
 		return juju.Snapshot{}, err

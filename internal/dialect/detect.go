@@ -239,3 +239,9 @@ func (u *union) ask(rel juju.Relation) (Ask, bool) {
 		Names: cert.Names{DNS: slices.Sorted(maps.Keys(u.dns)), IPs: slices.Sorted(maps.Keys(u.ips))},
 	}, true
 }
+
+// The interfaces of charm metadata whose relation data this package reads and writes.
+const (
+	Interface         = "tls-certificates"
+	TransferInterface = "certificate_transfer"
+)

@@ -18,7 +18,7 @@ const maxLinks = 40 // on one path, as Linux has it
 
 // safe refuses, with the code "unsafe-directory", a folder where others than root and this user could swap what the
 // charm works on for links to somewhere else. The charm's own folder is its owner's only anyway.
-func (f *Folder) safe(dir, bundle string) error {
+func (f *Folder) safe(dir, what string) error {
 	if dir == f.path(filesName) {
 		return nil
 	}
@@ -27,7 +27,7 @@ func (f *Folder) safe(dir, bundle string) error {
 		return trouble("look at", at, err)
 	}
 	if reason != "" {
-		return order.Fail("unsafe-directory", "cannot work on bundle %s in %s: %s, or choose another folder", bundle, dir, reason)
+		return order.Fail("unsafe-directory", "cannot work on %s in %s: %s, or choose another folder", what, dir, reason)
 	}
 	return nil
 }

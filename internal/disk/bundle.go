@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/order"
 )
 
@@ -32,42 +31,54 @@ type places struct {
 	Dirs []string `json:"dirs"`
 }
 
-// content is one file to be written.
-type content struct {
-	name   string
-	data   []byte
-	secret bool
-}
-
-// install puts a bundle in place, or removes it when it has no files.
-func (f *Folder) install(o order.Install) error {
+// install puts a bundle in place, or removes it when it has no files, and gives the sums of the files.
+func (f *Folder) install(o order.Install) (order.Sums, error) {
 	if err := checkName(o.Name); err != nil {
-		return order.Fail("bad-order", "cannot install a bundle: %v", err)
+		return nil, order.Fail("bad-order", "cannot install a bundle: %v", err)
 	}
 	if o.Dir != "" && !filepath.IsAbs(o.Dir) {
-		return order.Fail("bad-order", "cannot install bundle %s in %q: give an absolute path", o.Name, o.Dir)
+		return nil, order.Fail("bad-order", "cannot install bundle %s in %q: give an absolute path", o.Name, o.Dir)
+	}
+	owner, err := ownerNamed(o.Owner, o.Group)
+	if err != nil {
+		return nil, err
 	}
 	known, err := f.readPlaces(o.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	files, err := f.contents(o, known.Dirs)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	for i := range files {
+		files[i].owner = owner
+	}
+	if err := f.settle(o, files, known); err != nil {
+		return nil, err
+	}
+	sums := order.Sums{}
+	for _, file := range files {
+		sums[file.name] = hexSum(file.data)
+	}
+	return sums, nil
+}
+
+// settle makes the bundle stand in its place and nowhere else.
+func (f *Folder) settle(o order.Install, files []content, known places) error {
 	others := slices.DeleteFunc(known.Dirs, func(d string) bool { return d == o.Dir })
 	if len(files) == 0 {
 		return f.uninstall(o.Name, append(others, o.Dir))
 	}
 	dir := f.dirOf(o.Dir)
-	if err := f.safe(dir, o.Name); err != nil {
+	if err := f.safe(dir, "bundle "+o.Name); err != nil {
 		return err
 	}
 	// The places are written first: a bundle that no record names would be lost to Survey and never removed.
 	if err := f.writePlaces(o.Name, append([]string{o.Dir}, others...)); err != nil {
 		return err
 	}
-	if !stands(dir, o) {
+	if !stands(dir, o, files) {
 		if err := f.place(dir, o, files); err != nil {
 			return err
 		}
@@ -91,71 +102,12 @@ func (f *Folder) dirOf(dir string) string {
 	return filepath.Clean(dir)
 }
 
-// contents resolves and checks the files: plain names, each once, and no certificate beside a key that is not its own.
-// Files to be kept are read where the bundle stands now.
-func (f *Folder) contents(o order.Install, standing []string) ([]content, error) {
-	seen := map[string]content{}
-	var files []content
-	for _, file := range o.Files {
-		if err := checkName(file.Name); err != nil {
-			return nil, order.Fail("bad-order", "cannot install bundle %s: %v", o.Name, err)
-		}
-		if _, double := seen[file.Name]; double {
-			return nil, order.Fail("bad-order", "cannot install bundle %s: file %s is in it twice", o.Name, file.Name)
-		}
-		resolved := content{name: file.Name, data: []byte(file.Text)}
-		switch {
-		case file.Keep:
-			data, secret, found := f.standing(o.Name, file.Name, standing)
-			if !found {
-				return nil, order.Fail("bad-order", "cannot install bundle %s: there is no %s to keep", o.Name, file.Name)
-			}
-			resolved.data, resolved.secret = data, secret
-		case file.KeyName != "":
-			if err := checkName(file.KeyName); err != nil {
-				return nil, order.Fail("bad-order", "cannot install bundle %s: %v", o.Name, err)
-			}
-			key, _, err := f.readKey(file.KeyName)
-			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errDamagedKey) {
-				return nil, order.Fail("no-key", "cannot install bundle %s: there is no usable key %s: a new request makes one",
-					o.Name, file.KeyName)
-			}
-			if err != nil {
-				return nil, err
-			}
-			resolved.data, resolved.secret = []byte(key.Reveal()), true
-		case !file.Key.IsZero():
-			resolved.data, resolved.secret = []byte(file.Key.Reveal()), true
-		}
-		seen[file.Name] = resolved
-		files = append(files, resolved)
-	}
-	for name, file := range seen {
-		stem, isCertificate := strings.CutSuffix(name, ".crt")
-		key, hasKey := seen[stem+".key"]
-		if isCertificate && hasKey && !fits(file, key) {
-			return nil, order.Fail("key-mismatch", "cannot install bundle %s: %s is not certified by %s: the former bundle stays; "+
-				"a new request mends it", o.Name, key.name, file.name)
-		}
-	}
-	return files, nil
-}
-
-func fits(certificate, key content) bool {
-	certified, err := cert.Parse(string(certificate.data))
-	if err != nil {
-		return false
-	}
-	private, err := cert.ParseKey(cert.NewKey(string(key.data)))
-	return err == nil && cert.SameKey(private.Public(), certified.PublicKey)
-}
-
 // place writes a new folder and swaps the link.
 func (f *Folder) place(dir string, o order.Install, files []content) error {
 	if err := f.do.makeFolder(dir, 0o755); err != nil {
 		return err
 	}
-	if err := f.safe(dir, o.Name); err != nil { // somebody else may have made it
+	if err := f.safe(dir, "bundle "+o.Name); err != nil { // somebody else may have made it
 		return err
 	}
 	link := filepath.Join(dir, o.Name)
@@ -166,23 +118,10 @@ func (f *Folder) place(dir string, o order.Install, files []content) error {
 	if err != nil {
 		return err
 	}
-	temporary := filepath.Join(dir, "."+o.Name+linkSuffix)
-	if _, err := os.Lstat(temporary); err == nil {
-		if err := f.do(Op{Kind: Remove, Path: temporary}); err != nil {
-			return trouble("remove", temporary, err)
-		}
+	if err := f.do(Op{Kind: Sync, Path: dir}); err != nil { // the new folder must be there when the link is
+		return trouble("put in place", link, err)
 	}
-	for _, op := range []Op{
-		{Kind: Sync, Path: dir}, // the new folder must be there when the link is
-		{Kind: Symlink, Path: temporary, To: generation},
-		{Kind: Rename, Path: temporary, To: link},
-		{Kind: Sync, Path: dir},
-	} {
-		if err := f.do(op); err != nil {
-			return trouble("put in place", link, err)
-		}
-	}
-	return nil
+	return f.do.placeLink(filepath.Join(dir, "."+o.Name+linkSuffix), generation, link)
 }
 
 // writeGeneration writes the bundle's files and its manifest into a folder that did not exist, and gives its name. What
@@ -200,26 +139,21 @@ func (f *Folder) writeGeneration(dir string, o order.Install, files []content) (
 			return "", trouble("look at", path, err)
 		}
 	}
-	record := manifest{Order: o.ID(), Files: map[string]string{}}
+	written := manifest{Order: o.ID(), Files: map[string]record{}}
 	ops := []Op{{Kind: Mkdir, Path: path, Mode: 0o755}}
-	write := func(name string, data []byte, mode fs.FileMode) {
-		file := filepath.Join(path, name)
-		ops = append(ops, Op{Kind: Create, Path: file, Data: data, Mode: mode}, Op{Kind: Sync, Path: file})
+	write := func(file content) {
+		to := filepath.Join(path, file.name)
+		ops = append(ops, Op{Kind: Create, Path: to, Data: file.data, Mode: file.mode, Owner: &file.owner}, Op{Kind: Sync, Path: to})
 	}
 	for _, file := range files {
-		mode := fs.FileMode(0o644)
-		if file.secret {
-			mode = 0o600
-			record.OwnerOnly = append(record.OwnerOnly, file.name)
-		}
-		write(file.name, file.data, mode)
-		record.Files[file.name] = hexSum(file.data)
+		write(file)
+		written.Files[file.name] = record{hexSum(file.data), file.mode, file.owner, file.secret}
 	}
-	encoded, err := json.Marshal(record)
+	encoded, err := json.Marshal(written)
 	if err != nil {
 		return "", err
 	}
-	write(manifestName, encoded, 0o600)
+	write(content{name: manifestName, data: encoded, mode: 0o600, owner: ownUser()})
 	ops = append(ops, Op{Kind: Sync, Path: path})
 	for _, op := range ops {
 		if err := f.do(op); err != nil {
@@ -248,7 +182,7 @@ func (f *Folder) uninstall(name string, dirs []string) error {
 func (f *Folder) clear(dir, name string) error {
 	link := filepath.Join(dir, name)
 	if target, err := os.Readlink(link); err == nil && isGeneration(name, target) {
-		if err := f.safe(dir, name); err != nil {
+		if err := f.safe(dir, "bundle "+name); err != nil {
 			return err
 		}
 		if err := f.do.remove(link); err != nil {
@@ -273,7 +207,7 @@ func (f *Folder) prune(dir, name string) error {
 		if !entry.IsDir() || entry.Name() == current || !isGeneration(name, entry.Name()) {
 			continue
 		}
-		if err := f.safe(dir, name); err != nil {
+		if err := f.safe(dir, "bundle "+name); err != nil {
 			return err
 		}
 		if err := f.removeGeneration(filepath.Join(dir, entry.Name())); err != nil {

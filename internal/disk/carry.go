@@ -20,8 +20,8 @@ const (
 	madeLife   = time.Hour // for a crash between making a secret and Juju having it; what is ordered later is meant to be new
 )
 
-// Carry carries out an order.MakeRequest, order.Install or order.MakeSecret; any other fails with the code
-// "not-carried". A repeated order finds its effect in place and changes nothing.
+// Carry carries out an order that only touches the disk; any other fails with the code "not-carried". A repeated order
+// finds its effect in place and changes nothing.
 func (f *Folder) Carry(ctx context.Context, o order.Order) order.Answer {
 	answer := order.Answer{Order: o.ID(), State: order.Pending}
 	if ctx.Err() != nil {
@@ -34,7 +34,13 @@ func (f *Folder) Carry(ctx context.Context, o order.Order) order.Answer {
 	case order.MakeRequest:
 		answer.Request, err = f.makeRequest(o)
 	case order.Install:
-		err = f.install(o)
+		answer.Sums, err = f.install(o)
+	case order.Link:
+		err = f.link(o)
+	case order.Merge:
+		err = f.merge(o)
+	case order.Trust:
+		err = f.trust(o)
 	case order.MakeSecret:
 		answer.Key, err = f.makeSecret(o)
 	default:

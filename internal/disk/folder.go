@@ -29,6 +29,8 @@ const (
 	journalName  = "journal"
 	keysName     = "keys"     // <request name>.key, PKCS#8
 	requestsName = "requests" // <request name>.csr, the current one
+	ranName      = "ran"      // which programs of the machine have run, for package host
+	outsideName  = "outside"  // what was put where other programs look for it
 	secretsName  = "secrets"  // blobs of the embedded authority, and made secrets
 	bundlesName  = "bundles"  // <bundle name>.json: where it is installed
 	filesName    = "files"    // bundles without a place of their own
@@ -36,20 +38,28 @@ const (
 
 const temporarySuffix = ".new"
 
-// Folder is one unit's state folder. It carries orders that only touch the disk: order.MakeRequest, order.Install and
-// order.MakeSecret. Safe for concurrent use within a process; between processes, hold Lock.
+// Folder is one unit's state folder. It carries orders that only touch the disk: order.MakeRequest, order.MakeSecret,
+// order.Install, order.Link, order.Merge and order.Trust. Safe for concurrent use within a process; between processes, hold Lock.
 type Folder struct {
 	root     string
+	machine  string // what takes the place of the machine's root folder; empty for that itself
 	do       System
 	journal  *Journal
 	carrying sync.Mutex // bundles and requests change one at a time
 }
 
+// An Option changes how a folder is opened.
+type Option func(*Folder)
+
+// OnMachine has links, merged kubeconfigs and the trust store appear below a folder that stands for the machine's root,
+// as in a sandbox, where several units share one machine.
+func OnMachine(root string) Option { return func(f *Folder) { f.machine = root } }
+
 // Open opens the state folder at root, makes it with mode 0700 when it is not there, and reads its journal.
-func Open(root string) (*Folder, error) { return OpenOn(root, Perform) }
+func Open(root string, options ...Option) (*Folder, error) { return OpenOn(root, Perform, options...) }
 
 // OpenOn is Open with every write going through the given system.
-func OpenOn(root string, system System) (*Folder, error) {
+func OpenOn(root string, system System, options ...Option) (*Folder, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open state folder: %w", err)
@@ -67,7 +77,10 @@ func OpenOn(root string, system System) (*Folder, error) {
 		}
 	}
 	folder := &Folder{root: root, do: system}
-	for _, name := range []string{keysName, requestsName, secretsName, bundlesName, filesName} {
+	for _, option := range options {
+		option(folder)
+	}
+	for _, name := range []string{keysName, requestsName, secretsName, bundlesName, filesName, ranName, outsideName} {
 		if err := system.makeFolder(folder.path(name), 0o700); err != nil {
 			return nil, err
 		}
@@ -112,7 +125,7 @@ func (f *Folder) Lock(ctx context.Context) (unlock func() error, err error) {
 // sweep removes what a crash left half written, and made secrets that had their time. Only the holder of the lock may:
 // others' work looks the same.
 func (f *Folder) sweep() {
-	for _, name := range []string{".", keysName, requestsName, secretsName, bundlesName} {
+	for _, name := range []string{".", keysName, requestsName, secretsName, bundlesName, ranName, outsideName} {
 		entries, _ := os.ReadDir(f.path(name))
 		for _, entry := range entries {
 			if strings.HasPrefix(entry.Name(), ".") && strings.HasSuffix(entry.Name(), temporarySuffix) {
@@ -132,18 +145,24 @@ func (f *Folder) write(data []byte, parts ...string) error {
 }
 
 // Store keeps secret blobs by name, each a file with mode 0600. Safe for concurrent use.
-type Store struct{ folder *Folder }
+type Store struct {
+	folder *Folder
+	part   string
+}
 
 // Secrets is where the embedded authority keeps its keys.
-func (f *Folder) Secrets() Store { return Store{f} }
+func (f *Folder) Secrets() Store { return Store{f, secretsName} }
+
+// Ran is where it is recorded which of the machine's programs have run.
+func (f *Folder) Ran() Store { return Store{f, ranName} }
 
 // Read gives a blob; the error is fs.ErrNotExist when there is none.
 func (s Store) Read(name string) ([]byte, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	blob, err := readFile(s.folder.path(secretsName, name))
-	return blob, trouble("read", s.folder.path(secretsName, name), err)
+	blob, err := readFile(s.folder.path(s.part, name))
+	return blob, trouble("read", s.folder.path(s.part, name), err)
 }
 
 // Write makes a blob durable before it returns.
@@ -151,7 +170,7 @@ func (s Store) Write(name string, blob []byte) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	return s.folder.write(blob, secretsName, name)
+	return s.folder.write(blob, s.part, name)
 }
 
 // Remove forgets a blob. That there is none is no error.
@@ -159,7 +178,7 @@ func (s Store) Remove(name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	path := s.folder.path(secretsName, name)
+	path := s.folder.path(s.part, name)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -168,7 +187,7 @@ func (s Store) Remove(name string) error {
 
 // Names lists the blobs whose names begin so, sorted.
 func (s Store) Names(prefix string) ([]string, error) {
-	return s.folder.list(secretsName, func(name string) bool { return strings.HasPrefix(name, prefix) })
+	return s.folder.list(s.part, func(name string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 // list gives the plain names in one part of the folder, sorted; half-written files are not among them.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"strings"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/order"
@@ -33,7 +34,7 @@ func (f *Folder) makeRequest(o order.MakeRequest) (string, error) {
 	if err := checkName(o.Name); err != nil {
 		return "", order.Fail("bad-order", "cannot make a request: %v", err)
 	}
-	key, err := f.requestKey(o.Name, o.KeyType)
+	key, err := f.requestKey(o)
 	if err != nil {
 		return "", err
 	}
@@ -48,26 +49,66 @@ func (f *Folder) makeRequest(o order.MakeRequest) (string, error) {
 	return text, f.write([]byte(text), requestsName, o.Name+".csr")
 }
 
-// requestKey gives the key of a request name.
-func (f *Folder) requestKey(name string, keyType cert.KeyType) (crypto.Signer, error) {
-	_, private, err := f.readKey(name)
+// requestKey gives the key for a request: the one of its name if it is of the type asked for, else a new one.
+func (f *Folder) requestKey(o order.MakeRequest) (crypto.Signer, error) {
+	if o.NewKey {
+		return f.newKey(o)
+	}
+	_, private, err := f.readKey(o.Name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errDamagedKey) {
 		return nil, err
 	}
-	if err == nil {
-		if have, err := cert.KeyTypeOf(private.Public()); err == nil && have == keyType {
-			return private, nil
+	if err == nil && isOfType(private, o.KeyType) {
+		return private, nil
+	}
+	return f.makeKey(o, keysName, o.Name+".key")
+}
+
+// newKey gives the key that was made for just this order. It is kept under the order's ID before it becomes the name's,
+// so that an order repeated after a crash makes no other.
+func (f *Folder) newKey(o order.MakeRequest) (crypto.Signer, error) {
+	prefix := o.Name + successorMark
+	successor := prefix + string(o.ID())
+	_, private, err := f.readKey(successor)
+	if err != nil || !isOfType(private, o.KeyType) {
+		if private, err = f.makeKey(o, keysName, successor+".key"); err != nil {
+			return nil, err
 		}
 	}
-	made, err := keyType.Generate(rand.Reader)
+	encoded, err := cert.EncodeKey(private)
 	if err != nil {
-		return nil, order.Fail("bad-order", "cannot make request %s: %v", name, err)
+		return nil, err
+	}
+	if standing, _, err := f.readKey(o.Name); err != nil || standing != encoded {
+		if err := f.write([]byte(encoded.Reveal()), keysName, o.Name+".key"); err != nil {
+			return nil, err
+		}
+	}
+	others, err := f.list(keysName, func(name string) bool { return strings.HasPrefix(name, prefix) && name != successor+".key" })
+	for _, other := range others {
+		err = errors.Join(err, f.do.remove(f.path(keysName, other)))
+	}
+	return private, err
+}
+
+// successorMark stands between a request's name and the ID of the order that a key was made for.
+const successorMark = "..next-"
+
+func isOfType(private crypto.Signer, wanted cert.KeyType) bool {
+	have, err := cert.KeyTypeOf(private.Public())
+	return err == nil && have == wanted
+}
+
+func (f *Folder) makeKey(o order.MakeRequest, parts ...string) (crypto.Signer, error) {
+	made, err := o.KeyType.Generate(rand.Reader)
+	if err != nil {
+		return nil, order.Fail("bad-order", "cannot make request %s: %v", o.Name, err)
 	}
 	encoded, err := cert.EncodeKey(made)
 	if err != nil {
 		return nil, err
 	}
-	return made, f.write([]byte(encoded.Reveal()), keysName, name+".key")
+	return made, f.write([]byte(encoded.Reveal()), parts...)
 }
 
 var errDamagedKey = errors.New("the key is damaged")
@@ -98,8 +139,8 @@ func requestText(o order.MakeRequest, key crypto.Signer) (string, error) {
 		}
 		template.IPAddresses = append(template.IPAddresses, ip.Unmap().AsSlice())
 	}
-	if usage := usageOf(o.Kind); usage != nil {
-		value, err := asn1.Marshal([]asn1.ObjectIdentifier{usage})
+	if usages := usagesOf(o); len(usages) > 0 {
+		value, err := asn1.Marshal(usages)
 		if err != nil {
 			return "", err
 		}
@@ -129,12 +170,13 @@ func requestSubject(o order.MakeRequest) pkix.Name {
 	return subject
 }
 
-func usageOf(kind cert.Kind) asn1.ObjectIdentifier {
-	switch kind {
-	case cert.Server, cert.Application:
-		return oidServerAuth
-	case cert.Client:
-		return oidClientAuth
+func usagesOf(o order.MakeRequest) []asn1.ObjectIdentifier {
+	var usages []asn1.ObjectIdentifier
+	if o.Kind == cert.Server || o.Kind == cert.Application {
+		usages = append(usages, oidServerAuth)
 	}
-	return nil
+	if o.Kind == cert.Client || o.ClientAuth {
+		usages = append(usages, oidClientAuth)
+	}
+	return usages
 }

@@ -6,9 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/signet-charm/signet/internal/order"
@@ -16,9 +16,16 @@ import (
 
 // manifest is what a bundle's folder should hold; it is kept inside.
 type manifest struct {
-	Order     order.ID          `json:"order"`
-	Files     map[string]string `json:"files"`      // SHA-256 in hexadecimal by file name
-	OwnerOnly []string          `json:"owner-only"` // names of the files for their owner only
+	Order order.ID          `json:"order"`
+	Files map[string]record `json:"files"` // by file name
+}
+
+// record is one file as it was written.
+type record struct {
+	Sum    string      `json:"sum"` // SHA-256 in hexadecimal
+	Mode   fs.FileMode `json:"mode"`
+	Owner  Owner       `json:"owner"`
+	Secret bool        `json:"secret"` // whatever its mode became since
 }
 
 // generation is the folder that a bundle's link points to. Each of its files is judged by itself, so that damage to one
@@ -46,39 +53,59 @@ func generationOf(dir, bundle string) (g generation, found bool) {
 	return g, true
 }
 
-// read gives a file if it is as it was written. What is given is what was compared: the file may change meanwhile.
-func (g generation) read(file string) (data []byte, intact bool) {
-	sum, listed := g.Files[file]
+// read gives a file if its content is as it was written, and whether its mode and owner are too. What is given is what
+// was compared: the file may change meanwhile.
+func (g generation) read(file string) (data []byte, intact, kept bool) {
+	written, listed := g.Files[file]
 	if !listed || checkName(file) != nil {
-		return nil, false
+		return nil, false, false
 	}
-	data, err := readFile(filepath.Join(g.path, file))
-	if err != nil || hexSum(data) != sum {
-		return nil, false
+	data, info, err := readFileInfo(filepath.Join(g.path, file))
+	if err != nil || hexSum(data) != written.Sum {
+		return nil, false, false
 	}
-	return data, true
+	return data, true, info.Mode().Perm() == written.Mode && ownerOf(info) == written.Owner
 }
 
-// secret reports whether a file is for its owner only. Its mode does not tell: somebody may have let a group read it.
+// secret reports whether a file's content is for its owner only.
 func (m manifest) secret(file string) bool {
-	return slices.Contains(m.OwnerOnly, file) || strings.HasSuffix(file, ".key")
+	return m.Files[file].Secret || strings.HasSuffix(file, ".key")
 }
 
-// intact names the files that are as they were written, and tells whether these are all.
-func (g generation) intact() (files []string, whole bool) {
+// intact gives the content of the files that have the one that was written, and tells whether these are all, with their
+// modes and owners.
+func (g generation) intact() (files map[string][]byte, whole bool) {
+	files, whole = map[string][]byte{}, len(g.Files) > 0
 	for file := range g.Files {
-		if _, ok := g.read(file); ok {
-			files = append(files, file)
+		data, ok, kept := g.read(file)
+		if ok {
+			files[file] = data
 		}
+		whole = whole && ok && kept
 	}
-	return files, len(files) > 0 && len(files) == len(g.Files)
+	return files, whole
 }
 
-// stands reports whether just this order's bundle is in a folder, undamaged.
-func stands(dir string, o order.Install) bool {
+// sums are those of all files.
+func (m manifest) sums() order.Sums {
+	sums := order.Sums{}
+	for file, written := range m.Files {
+		sums[file] = written.Sum
+	}
+	return sums
+}
+
+// stands reports whether just this order's bundle is in a folder, undamaged. What is rendered of other files follows
+// from them, and from a program that may be a newer one.
+func stands(dir string, o order.Install, files []content) bool {
 	g, found := generationOf(dir, o.Name)
-	if !found || g.Order != o.ID() {
+	if !found || g.Order != o.ID() || len(files) != len(g.Files) {
 		return false
+	}
+	for _, file := range files {
+		if g.Files[file.name].Sum != hexSum(file.data) || g.Files[file.name].Mode != file.mode || g.Files[file.name].Owner != file.owner {
+			return false
+		}
 	}
 	_, whole := g.intact()
 	return whole
@@ -91,7 +118,7 @@ func (f *Folder) standing(bundle, file string, dirs []string) (data []byte, secr
 		if !found {
 			continue
 		}
-		if data, intact := g.read(file); intact {
+		if data, intact, _ := g.read(file); intact {
 			return data, g.secret(file), true
 		}
 	}

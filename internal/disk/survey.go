@@ -3,7 +3,7 @@
 package disk
 
 import (
-	"os"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,12 +12,16 @@ import (
 
 // Survey tells what is on disk, for juju.Snapshot.Local:
 //
-//	bundle.<name>   the ID of the installed order, if each of its files is as it was written
-//	files.<name>    the names of those of its files that are, sorted, separated by spaces: what an order can keep
-//	request.<name>  the PEM of the current request, if its key is there
-//	hostname        the machine's
+//	bundle.<name>       the ID of the installed order, if each of its files is as it was written
+//	files.<name>        the names of those of its files whose content is, sorted, separated by spaces: what an order can keep
+//	sum.<name>.<file>   the SHA-256 of such a file, in hexadecimal
+//	text.<name>.<file>  the content of such a file that holds certificates
+//	request.<name>      the PEM of the current request, if its key is there
+//	links, merge, trust the ID of the order whose effect stands outside the folder; "damaged" when not all of it does
+//	text.trust          the CA certificates that lie in the trust store's folder
 //
-// What is damaged is not told, so that it is ordered anew. The keys of authorities are package ca's to tell.
+// What is damaged is not told, so that it is ordered anew. The keys of authorities are package ca's to tell, the
+// machine's name and programs package host's.
 func (f *Folder) Survey() (map[string]string, error) {
 	found := map[string]string{}
 	if err := f.surveyBundles(found); err != nil {
@@ -33,9 +37,7 @@ func (f *Folder) Survey() (map[string]string, error) {
 			found["request."+name] = text
 		}
 	}
-	if hostname, err := os.Hostname(); err == nil {
-		found["hostname"] = strings.ToLower(hostname)
-	}
+	f.surveyOutside(found)
 	return found, nil
 }
 
@@ -52,21 +54,26 @@ func (f *Folder) surveyBundles(found map[string]string) error {
 		if err != nil {
 			continue
 		}
-		var kept []string
-		for _, dir := range known.Dirs {
+		kept := map[string][]byte{}
+		for _, dir := range slices.Backward(known.Dirs) { // the first place that has a file counts
 			standing, ok := generationOf(f.dirOf(dir), name)
 			if !ok {
 				continue
 			}
 			files, whole := standing.intact()
-			kept = append(kept, files...)
+			maps.Copy(kept, files)
 			if whole && len(known.Dirs) == 1 {
 				found["bundle."+name] = string(standing.Order)
 			}
 		}
 		if len(kept) > 0 {
-			slices.Sort(kept)
-			found["files."+name] = strings.Join(slices.Compact(kept), " ")
+			found["files."+name] = strings.Join(slices.Sorted(maps.Keys(kept)), " ")
+		}
+		for file, data := range kept {
+			found["sum."+name+"."+file] = hexSum(data)
+			if strings.HasSuffix(file, ".crt") {
+				found["text."+name+"."+file] = string(data)
+			}
 		}
 	}
 	return nil

@@ -31,13 +31,17 @@ const (
 // Op is one operation on a disk. No other than Sync makes anything durable: after a crash, what was done since the last
 // Sync of a file or folder may be there, or not, or in part.
 type Op struct {
-	Kind Kind
-	Path string
-	To   string
-	Data []byte
-	Mode fs.FileMode
-	Size int64
+	Kind  Kind
+	Path  string
+	To    string
+	Data  []byte
+	Mode  fs.FileMode
+	Owner *Owner // of a file that is made; nil for the charm's own user
+	Size  int64
 }
+
+// Owner is whose a file is, by the numbers of user and group.
+type Owner struct{ UID, GID int }
 
 // System carries out operations. It is the one place through which this package writes, so that tests can fail each
 // operation, done or not done, and lose what was not synced.
@@ -54,6 +58,9 @@ func Perform(op Op) error {
 		return chmodFolder(op.Path, op.Mode)
 	case Create:
 		return change(op.Path, os.O_CREATE|os.O_EXCL, func(file *os.File) error {
+			if err := give(file, op.Owner); err != nil {
+				return err
+			}
 			if err := file.Chmod(op.Mode); err != nil {
 				return err
 			}
@@ -87,6 +94,26 @@ func change(path string, flags int, how func(*os.File) error) error {
 	return errors.Join(how(file), file.Close())
 }
 
+// give changes whose a file is, if it is not: file systems without owners can say no.
+func give(file *os.File, owner *Owner) error {
+	if owner == nil {
+		return nil
+	}
+	info, err := file.Stat()
+	if err != nil || ownerOf(info) == *owner {
+		return err
+	}
+	return file.Chown(owner.UID, owner.GID)
+}
+
+func ownerOf(info fs.FileInfo) Owner {
+	status, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return Owner{-1, -1}
+	}
+	return Owner{int(status.Uid), int(status.Gid)}
+}
+
 // chmodFolder changes the folder that was just made, not one that a link put in its place leads to.
 func chmodFolder(path string, mode fs.FileMode) error {
 	folder, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
@@ -105,21 +132,29 @@ func syncPath(path string) error {
 	return errors.Join(file.Sync(), file.Close())
 }
 
-// readFile reads a file that is no symbolic link. It looks at what it has opened: what has the name may change.
+// readFile reads a file that is no symbolic link.
 func readFile(path string) ([]byte, error) {
+	data, _, err := readFileInfo(path)
+	return data, err
+}
+
+// readFileInfo reads a file that is no symbolic link and tells of it. It looks at what it has opened: what has the name
+// may change.
+func readFileInfo(path string) ([]byte, fs.FileInfo, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0) // a pipe would wait for a writer
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+		return nil, nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
 	}
-	return io.ReadAll(file)
+	data, err := io.ReadAll(file)
+	return data, info, err
 }
 
 // problem is an error of the disk: what could not be done, where, why, and what to do next.
@@ -197,18 +232,32 @@ func (do System) makeFolder(path string, mode fs.FileMode) error {
 
 // replace writes a file so that after a crash there is the old content or the new one.
 func (do System) replace(path, temporary string, data []byte, mode fs.FileMode) error {
+	return do.replaceAs(path, Op{Path: temporary, Data: data, Mode: mode})
+}
+
+// replaceAs is replace with all that is said of the temporary file.
+func (do System) replaceAs(path string, temporary Op) error {
+	temporary.Kind = Create
 	for _, op := range []Op{
-		{Kind: Create, Path: temporary, Data: data, Mode: mode},
-		{Kind: Sync, Path: temporary},
-		{Kind: Rename, Path: temporary, To: path},
+		temporary,
+		{Kind: Sync, Path: temporary.Path},
+		{Kind: Rename, Path: temporary.Path, To: path},
 		{Kind: Sync, Path: filepath.Dir(path)},
 	} {
 		if err := do(op); err != nil {
-			_ = do(Op{Kind: Remove, Path: temporary}) // a full disk needs the room; what stays is swept later
+			_ = do(Op{Kind: Remove, Path: temporary.Path}) // a full disk needs the room; what stays is swept later
 			return trouble("write", path, err)
 		}
 	}
 	return nil
+}
+
+// discard removes what a crash left under a temporary name.
+func (do System) discard(temporary string) error {
+	if _, err := os.Lstat(temporary); err != nil {
+		return nil //nolint:nilerr // that there is nothing is what is wanted; any other trouble shows when it is made
+	}
+	return trouble("remove", temporary, do(Op{Kind: Remove, Path: temporary}))
 }
 
 // remove removes a file or link durably. That there is none is no error.

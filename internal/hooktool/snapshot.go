@@ -21,6 +21,7 @@ import (
 func (s *Session) Snapshot(ctx context.Context) (juju.Snapshot, error) {
 	snap := juju.Snapshot{
 		Unit: s.env.Unit, ModelName: s.env.ModelName, ModelUUID: s.env.ModelUUID, JujuVersion: s.env.JujuVersion,
+		Endpoints: s.env.Endpoints,
 	}
 	if err := s.read(ctx, &snap.Leader, "is-leader"); err != nil {
 		return juju.Snapshot{}, err

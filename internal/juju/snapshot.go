@@ -41,6 +41,7 @@ type Snapshot struct {
 	JujuVersion string               // the agent's version, e.g. "3.6.25"
 	Leader      bool                 // leadership is promised for 30 s only; Commit checks it again
 	CanSecrets  bool                 // the model has Juju secrets (Juju 3.0 and later)
+	Endpoints   []Endpoint           // of the charm's metadata, related or not
 	Config      map[string]any       // option values as Juju gives them: string, bool, int64, float64; absent when unset
 	Relations   []Relation           // by ascending ID
 	Secrets     []Secret             // the application's and the unit's own secrets, by label; content where readable
@@ -139,6 +140,23 @@ func (r Relation) CrossModel() bool { return strings.HasPrefix(r.RemoteApp, "rem
 
 // UnitNames are the remote units in scope, in the order of their names.
 func (r Relation) UnitNames() []string { return slices.Sorted(maps.Keys(r.RemoteUnits)) }
+
+// Has reports whether the charm has an endpoint of this interface in this role.
+func (s Snapshot) Has(role Role, iface string) bool {
+	return slices.ContainsFunc(s.Endpoints, func(e Endpoint) bool { return e.Role == role && e.Interface == iface })
+}
+
+// On gives the relations in which this charm takes a role of an interface, whatever its endpoints are called, by
+// ascending ID.
+func (s Snapshot) On(role Role, iface string) []Relation {
+	var found []Relation
+	for _, r := range s.Relations {
+		if r.Endpoint.Role == role && r.Endpoint.Interface == iface {
+			found = append(found, r)
+		}
+	}
+	return found
+}
 
 // At gives the relations on the endpoints with these names, by ascending ID.
 func (s Snapshot) At(endpoints ...string) []Relation {

@@ -2,7 +2,8 @@
 
 // Package order holds the verbs that the core asks of the outside world, and their answers. An order is a value; its
 // ID is the hash of what is ordered, so that an order repeated after a crash finds the first answer instead of having
-// a second effect. Where to look next: packages ca and disk, which carry orders out.
+// a second effect. Where to look next: machine.go for what is asked of a consumer's machine, then packages ca, disk and
+// host, which carry orders out.
 package order
 
 import (
@@ -59,33 +60,6 @@ type Signer struct {
 // MakeSecret asks for 32 random bytes, as base64 text, to become the Juju secret of this label.
 type MakeSecret struct{ Label string }
 
-// MakeRequest asks for a certificate signing request (RFC 2986) under a private key that never leaves this unit.
-type MakeRequest struct {
-	Name          string    // which certificate of this unit: "server", "client"
-	Kind          cert.Kind // asked for as extended key usage: Server serverAuth, Client clientAuth
-	CommonName    string
-	Organizations []string
-	Names         cert.Names
-	KeyType       cert.KeyType
-	Replaces      string // serial (hex) of the certificate to be renewed; makes a new request under the same key
-}
-
-// Install asks for a folder of files that appear together: all of them or, after a crash, the former ones.
-type Install struct {
-	Name  string // which bundle of this unit: "certificates", "received-ca"
-	Dir   string // where; empty for the unit's own folder
-	Files []File // none removes the bundle
-}
-
-// File is one file of a bundle. Its content is the text, or the key that MakeRequest made under KeyName.
-type File struct {
-	Name    string // plain file name
-	Text    string
-	Key     cert.Key // secret content, written 0600
-	KeyName string   // MakeRequest.Name whose private key is the content, written 0600
-	Keep    bool     // the content is what stands in the bundle under this name
-}
-
 // State tells how far an order has come.
 type State string
 
@@ -106,6 +80,7 @@ type Answer struct {
 	Request   string         // MakeRequest: PEM
 	Key       cert.Key       // CreateAuthority, FetchKey: the CA's key (PKCS#8 PEM); MakeSecret: the text
 	Serial    string         // Sign, CreateAuthority: hex
+	Sums      Sums           // Install: of the files that are now in place
 }
 
 // Failure says why an order failed. The message names what to do next and holds no secret. It is the error of whoever
@@ -161,32 +136,10 @@ func (o Sign) ID() ID {
 // ID implements Order.
 func (o MakeSecret) ID() ID { return hash("make-secret", o) }
 
-// ID implements Order.
-func (o MakeRequest) ID() ID { return hash("make-request", o) }
-
-// ID implements Order. Keys enter by their hash, so that a new key is a new order.
-func (o Install) ID() ID {
-	type file struct {
-		Name, Text, KeyName, KeyHash string
-		Keep                         bool
-	}
-	files := make([]file, len(o.Files))
-	for i, f := range o.Files {
-		files[i] = file{Name: f.Name, Text: f.Text, KeyName: f.KeyName, Keep: f.Keep}
-		if !f.Key.IsZero() {
-			sum := sha256.Sum256([]byte(f.Key.Reveal()))
-			files[i].KeyHash = hex.EncodeToString(sum[:])
-		}
-	}
-	return hash("install", []any{o.Name, o.Dir, files})
-}
-
 func (CreateAuthority) order() {}
 func (FetchKey) order()        {}
 func (Sign) order()            {}
 func (MakeSecret) order()      {}
-func (MakeRequest) order()     {}
-func (Install) order()         {}
 
 // hash is over the JSON of plain values, which encoding/json writes in one way only.
 func hash(verb string, what any) ID {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
 )
@@ -133,7 +134,7 @@ func (s *step) holdsKey() bool {
 
 // hasIssuedBefore looks for certificates of a CA that is no longer on record.
 func (s *step) hasIssuedBefore() bool {
-	for _, relation := range s.snap.At(Endpoint, EasyRSAEndpoint) {
+	for _, relation := range s.snap.On(juju.Provides, dialect.Interface) {
 		if relation.OwnUnit["ca"] != "" || relation.OwnApp["certificates"] != "" {
 			return true
 		}

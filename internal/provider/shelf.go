@@ -101,7 +101,7 @@ func (s *step) writeShelf() {
 	}
 	bag := s.peerBag()
 	shown := map[int]bool{}
-	for _, relation := range s.snap.At(Endpoint, EasyRSAEndpoint) {
+	for _, relation := range s.snap.On(juju.Provides, dialect.Interface) {
 		if relation.Broken { // perhaps only this unit is leaving it
 			continue
 		}

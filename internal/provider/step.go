@@ -17,16 +17,6 @@ import (
 	"github.com/signet-charm/signet/internal/order"
 )
 
-// The endpoints on which certificates are asked for: two names, so that signet fits bundles written for Vault and for
-// EasyRSA.
-const (
-	Endpoint        = "certificates"
-	EasyRSAEndpoint = "client"
-)
-
-// TransferEndpoint is where the CA certificates are given to whoever must trust them (certificate_transfer).
-const TransferEndpoint = "send-ca-cert"
-
 // backdate makes new certificates valid on machines whose clocks run a little late.
 const backdate = time.Minute
 
@@ -89,7 +79,7 @@ func (s *step) serve() {
 			s.shelf = readShelf(s.peers.OwnApp)
 		}
 	}
-	for _, relation := range s.snap.At(Endpoint, EasyRSAEndpoint) {
+	for _, relation := range s.snap.On(juju.Provides, dialect.Interface) {
 		if !relation.Broken {
 			s.serveRelation(relation, ready)
 		}
@@ -97,7 +87,7 @@ func (s *step) serve() {
 	if !ready {
 		return
 	}
-	for _, relation := range s.snap.At(TransferEndpoint) {
+	for _, relation := range s.snap.On(juju.Provides, dialect.TransferInterface) {
 		if !relation.Broken {
 			s.decision.Bags[relation.ID] = dialect.PublishTransfer(relation, s.signer.Chain())
 		}
@@ -184,7 +174,7 @@ func (s *step) summarize() {
 // would stop consumers, which only the operator can decide.
 func (s *step) reportLeftovers() {
 	left := 0
-	for _, relation := range s.snap.At(Endpoint, EasyRSAEndpoint) {
+	for _, relation := range s.snap.On(juju.Provides, dialect.Interface) {
 		if relation.OwnUnit["ca"] != "" || relation.OwnApp["certificates"] != "" {
 			left++
 		}

@@ -8,10 +8,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
 )
+
+// clockSlack is how far this machine's clock may run behind a provider's.
+const clockSlack = 10 * time.Minute
 
 // check decides whether an offered certificate may be installed. It reads as a checklist; the first thing wrong is
 // the error. With the error comes the certificate when it is a proper answer whose time is over.
@@ -25,8 +29,11 @@ func (s *step) check(offer dialect.Offer, i item) (*x509.Certificate, error) {
 		return leaf, errors.New("it is revoked")
 	case leaf.IsCA:
 		return nil, errors.New("it is a CA certificate")
+	case leaf.NotBefore.Sub(s.now) > clockSlack:
+		s.wake(leaf.NotBefore)
+		return nil, fmt.Errorf("it is not valid before %s: is this machine's clock right?", leaf.NotBefore.Format(time.DateTime))
 	case s.now.After(leaf.NotAfter):
-		return leaf, fmt.Errorf("it expired at %s", leaf.NotAfter.Format("2006-01-02 15:04:05"))
+		return leaf, fmt.Errorf("it expired at %s", leaf.NotAfter.Format(time.DateTime))
 	case offer.Dialect == dialect.Legacy && !cert.KeyMatches(offer.Issued.Key, leaf):
 		return nil, errors.New("its private key is another certificate's")
 	case offer.Dialect == dialect.CSR && !sameKey(i.want.Request, leaf):
@@ -37,6 +44,9 @@ func (s *step) check(offer dialect.Offer, i item) (*x509.Certificate, error) {
 	}
 	if err := s.checkChain(offer, leaf, i); err != nil {
 		return nil, err
+	}
+	if i.alsoClient && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) && len(leaf.ExtKeyUsage) > 0 {
+		return nil, errors.New("it is good for servers only, but etcd's members are clients of each other with it")
 	}
 	return leaf, nil
 }
@@ -77,8 +87,9 @@ func requests(standing string, i item, keyType cert.KeyType) bool {
 	if err != nil {
 		return false
 	}
+	_, clientAuth := cert.RequestedUsages(request)
 	standingType, err := cert.KeyTypeOf(request.PublicKey)
-	return err == nil && standingType == keyType && names.Equal(i.want.Names) &&
+	return err == nil && (i.want.Kind == cert.Client || clientAuth == i.alsoClient) && standingType == keyType && names.Equal(i.want.Names) &&
 		request.Subject.CommonName == i.want.CommonName && slices.Equal(request.Subject.Organization, i.organizations)
 }
 

@@ -4,45 +4,122 @@ package requirer
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
 )
 
-// install lays the accepted certificates on disk, all files at once. What stands there for a certificate that is not
-// offered now stays beside the others.
+// install lays the accepted certificates on disk, all files at once, and then does what the machine needs to use them.
+// What stands there for a certificate that is not offered now stays beside the others.
 func (s *step) install(items []item, relation juju.Relation) {
-	var missing []string
+	var missing, absent []string
 	var files []order.File
-	var trust []string
-	standing := strings.Fields(s.snap.Local["files."+certificatesBundle])
+	kept := false
 	for _, i := range items {
-		if i.best != nil {
+		switch {
+		case i.best != nil && !s.preferStanding(i):
 			files = append(files, certificateFiles(i)...)
-			trust = append(trust, i.best.offer.Trust...)
 			continue
+		case i.best == nil:
+			missing = append(missing, i.name)
 		}
-		missing = append(missing, i.name)
-		for _, name := range []string{i.name + ".crt", i.name + ".key"} {
-			if slices.Contains(standing, name) {
-				files = append(files, order.File{Name: name, Keep: true})
-			}
+		if s.stands(i.name+".crt") && s.stands(i.name+".key") {
+			kept = true
+			files = append(files, order.File{Name: i.name + ".crt", Keep: true}, order.File{Name: i.name + ".key", Keep: true})
+		} else {
+			absent = append(absent, i.name)
 		}
 	}
 	if len(missing) > 0 {
 		s.report(juju.Waiting, "waiting for the %s certificate from %s", strings.Join(missing, " and "), relation.RemoteApp)
+		s.reportOver(missing)
 	}
-	if len(missing) == len(items) {
+	if len(missing) == len(items) && !kept {
 		return
 	}
-	files = append(files, order.File{Name: "ca.crt", Text: strings.Join(unique(trust), "")})
-	s.place(order.Install{Name: certificatesBundle, Dir: s.settings.Dir, Files: files})
+	files = append(files, order.File{Name: "ca.crt", Text: s.caText(items, kept)})
+	files = append(files, s.kubernetesFiles(items, files)...)
+	sums, placed := s.place(s.bundle(files))
+	if !placed {
+		return
+	}
 	if len(missing) == 0 {
 		s.report(juju.Active, "certificates installed, valid until %s", s.firstEnd(items))
+		s.reportGroups(items)
+	}
+	s.link(sums)
+	s.merge(sums)
+	if len(absent) == 0 { // a service that misses one would be started for nothing
+		s.reload(sums)
+	}
+}
+
+func (s *step) bundle(files []order.File) order.Install {
+	return order.Install{
+		Name: certificatesBundle, Dir: s.settings.Dir, Files: files,
+		Owner: s.settings.Owner, Group: s.settings.Group, KeyMode: s.settings.KeyMode,
+	}
+}
+
+// stands reports whether a file of the certificates bundle is on disk, undamaged.
+func (s *step) stands(file string) bool {
+	return s.snap.Local["sum."+certificatesBundle+"."+file] != ""
+}
+
+// standing gives a certificate of the bundle that is on disk, with those that follow it.
+func (s *step) standing(file string) []*x509.Certificate {
+	found, _ := cert.ParseCertificates(s.snap.Local["text."+certificatesBundle+"."+file])
+	return found
+}
+
+// preferStanding reports whether what is on disk serves better than a legacy answer: a certificate under this unit's
+// own key, whose successor is asked for. Otherwise each renewal would take up the other provider's key for a moment.
+func (s *step) preferStanding(i item) bool {
+	chain := s.standing(i.name + ".crt")
+	if i.best.offer.Dialect == dialect.CSR || i.want.Request == "" || len(chain) == 0 || !s.stands(i.name+".key") {
+		return false
+	}
+	offer := dialect.Offer{
+		Dialect: dialect.CSR, Trust: s.provided, Issued: cert.Issued{Certificate: cert.EncodeCertificates(chain[0])},
+	}
+	for _, issuer := range chain[1:] {
+		offer.Issued.Issuers = append(offer.Issued.Issuers, cert.EncodeCertificates(issuer))
+	}
+	_, err := s.check(offer, i)
+	return err == nil
+}
+
+// reportOver says which of the certificates that nobody answers are over on disk.
+func (s *step) reportOver(names []string) {
+	for _, name := range names {
+		chain := s.standing(name + ".crt")
+		if len(chain) == 0 {
+			continue
+		}
+		if end := chain[0].NotAfter; s.now.After(end) {
+			s.report(juju.Blocked, "the installed %s certificate expired at %s and nobody renews it", name, end.UTC().Format(time.DateTime))
+		} else {
+			s.wake(end.Add(time.Second))
+		}
+	}
+}
+
+// reportGroups says where a client certificate came without the groups that were asked for: the legacy dialect cannot
+// ask for them, and some providers drop them.
+func (s *step) reportGroups(items []item) {
+	for _, i := range items {
+		for _, organization := range i.organizations {
+			if i.best != nil && !slices.Contains(i.best.leaf.Subject.Organization, organization) {
+				s.report(juju.Active, "the %s certificate came without the group %s", i.name, organization)
+			}
+		}
 	}
 }
 
@@ -62,26 +139,90 @@ func certificateFiles(i item) []order.File {
 	return []order.File{{Name: i.name + ".crt", Text: strings.Join(chain, "")}, key}
 }
 
-func (s *step) firstEnd(items []item) string {
-	first := items[0].best.leaf.NotAfter
+// caText is the CA certificates to trust: first those that the certificates here verify with, because some programs read
+// one only, then all others of the providers in an order that does not depend on them. While a certificate of an
+// earlier provider is kept, so is its CA.
+func (s *step) caText(items []item, kept bool) string {
+	var first []string
 	for _, i := range items {
-		if i.best.leaf.NotAfter.Before(first) {
-			first = i.best.leaf.NotAfter
+		if i.best != nil {
+			first = append(first, i.best.offer.Trust...)
 		}
 	}
-	return first.Format("2006-01-02")
+	rest := slices.Clone(s.provided)
+	if kept {
+		rest = append(rest, s.current(s.standing("ca.crt"))...)
+	}
+	slices.Sort(rest)
+	return strings.Join(unique(append(first, rest...)), "")
+}
+
+// current gives those of the certificates that are not over, and wakes when one is.
+func (s *step) current(certificates []*x509.Certificate) []string {
+	var texts []string
+	for _, c := range certificates {
+		if !s.now.After(c.NotAfter) {
+			texts = append(texts, cert.EncodeCertificates(c))
+			s.wake(c.NotAfter.Add(time.Second))
+		}
+	}
+	return texts
+}
+
+// kubernetesFiles are the kubeconfigs, one for each client certificate once the API server's URL is known, and kubelet's
+// settings.
+func (s *step) kubernetesFiles(items []item, files []order.File) []order.File {
+	var found []order.File
+	has := func(name string) bool {
+		return slices.ContainsFunc(files, func(f order.File) bool { return f.Name == name+".crt" })
+	}
+	for _, i := range items {
+		if i.want.Kind != cert.Client || s.cluster.Server == "" || !has(i.name) {
+			continue
+		}
+		name := kubeconfigName
+		if i.name != "client" {
+			name = i.name + "." + kubeconfigName
+		}
+		config := s.kubeconfig(i)
+		found = append(found, order.File{Name: name, Kubeconfig: &config})
+	}
+	if s.settings.Profile != Etcd && has("server") {
+		found = append(found, order.File{
+			Name: kubeletName, Kubelet: &order.Kubelet{Certificate: "server.crt", Key: "server.key", ClientCA: "ca.crt"},
+		})
+	}
+	return found
+}
+
+// kubeconfig is named as kubeadm names its entries, by the model in place of the cluster.
+func (s *step) kubeconfig(i item) order.Kubeconfig {
+	cluster := "juju-" + s.snap.ModelName
+	return order.Kubeconfig{
+		Cluster: cluster, User: i.want.CommonName, Context: i.want.CommonName + "@" + cluster, Server: s.cluster.Server,
+		CA: "ca.crt", Certificate: i.name + ".crt", Key: i.name + ".key", Embed: s.settings.Embed,
+	}
+}
+
+func (s *step) firstEnd(items []item) string {
+	var first time.Time
+	for _, i := range items {
+		if i.best != nil {
+			first = juju.Earliest(first, i.best.leaf.NotAfter)
+		}
+	}
+	return first.Format(time.DateOnly)
 }
 
 // receive lays the CA certificates of certificate_transfer on disk, a file each, and removes them with their relation.
 func (s *step) receive() {
-	var received []string
 	unclear := false
-	for _, relation := range s.snap.At(TransferEndpoint) {
+	for _, relation := range s.snap.On(juju.Requires, dialect.TransferInterface) {
 		if relation.Broken {
 			continue
 		}
 		certificates, denials := dialect.ReadTransfer(relation)
-		received = append(received, certificates...)
+		s.received = append(s.received, certificates...)
 		for _, denial := range denials {
 			s.report(juju.Waiting, "%s sends an unusable CA certificate: %s", relation.RemoteApp, denial)
 			unclear = true
@@ -90,39 +231,60 @@ func (s *step) receive() {
 			s.decision.Bags[relation.ID] = juju.OwnBags{App: dialect.TransferVersion(relation)}
 		}
 	}
+	s.unclear = s.unclear || unclear
 	var files []order.File
-	for _, text := range unique(received) {
+	for _, text := range unique(s.received) {
 		sum := sha256.Sum256([]byte(text))
 		files = append(files, order.File{Name: "ca-" + hex.EncodeToString(sum[:8]) + ".crt", Text: text})
 	}
+	standing := strings.Fields(s.snap.Local["files."+receivedBundle])
 	if unclear { // somebody is not understood now, who may have sent what stands there
-		for _, name := range strings.Fields(s.snap.Local["files."+receivedBundle]) {
+		for _, name := range standing {
 			if !slices.ContainsFunc(files, func(f order.File) bool { return f.Name == name }) {
 				files = append(files, order.File{Name: name, Keep: true})
 			}
 		}
 	}
-	if len(files) > 0 || s.snap.Local["bundle."+receivedBundle] != "" {
+	if len(files) > 0 || len(standing) > 0 {
 		s.place(order.Install{Name: receivedBundle, Files: files})
 	}
 }
 
-// place orders a bundle unless just that stands on disk.
-func (s *step) place(wanted order.Install) {
+// place orders a bundle unless just that stands on disk. It gives the sums of its files once it does.
+func (s *step) place(wanted order.Install) (order.Sums, bool) {
 	if s.snap.Local["bundle."+wanted.Name] == string(wanted.ID()) {
-		return
+		sums := order.Sums{}
+		for _, file := range wanted.Files {
+			sums[file.Name] = s.snap.Local["sum."+wanted.Name+"."+file.Name]
+		}
+		return sums, true
 	}
+	answer, done := s.carried(wanted, "install "+wanted.Name)
+	return answer.Sums, done
+}
+
+// carried orders what only touches the disk, and gives the answer once it is done. A failure is reported, and the order
+// given again in the next turn.
+func (s *step) carried(wanted order.Order, what string) (order.Answer, bool) {
 	answer, answered := s.answers[wanted.ID()]
-	if !answered {
+	switch {
+	case !answered:
 		s.decision.Orders = append(s.decision.Orders, wanted)
-	} else if answer.Failure != nil {
-		s.report(juju.Blocked, "cannot install %s: %s", wanted.Name, answer.Failure.Message)
+	case answer.Failure != nil:
+		s.report(juju.Blocked, "cannot %s: %s", what, answer.Failure.Message)
 		s.wake(s.now.Add(retry))
 	}
+	return answer, answered && answer.State == order.Done
 }
 
 func unique(texts []string) []string {
-	texts = slices.Clone(texts)
-	slices.Sort(texts)
-	return slices.Compact(texts)
+	seen := map[string]bool{}
+	var kept []string
+	for _, text := range texts {
+		if !seen[text] {
+			seen[text] = true
+			kept = append(kept, text)
+		}
+	}
+	return kept
 }

@@ -3,24 +3,56 @@
 package requirer
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
 )
 
-// askedKey is where the unit state notes when a certificate was last asked for again.
+// asked is what the unit state notes of a request: when it was made again, and how often since an answer was accepted.
+type asked struct {
+	at    time.Time
+	times int
+}
+
 func askedKey(i item) string { return "asked-again." + i.name }
 
-// renew replaces the request of a certificate whose renewal is due, or that is revoked or over: a new request, because
-// sending the old one again changes nothing, and the same key. Legacy certificates are renewed by their provider.
+// mark tells requests apart in few characters.
+func mark(request string) string {
+	sum := sha256.Sum256([]byte(request))
+	return hex.EncodeToString(sum[:4])
+}
+
+// lastAsked gives the note of an item's present request; false when there is none.
+func (s *step) lastAsked(i item) (asked, bool) {
+	var at, of string
+	var last asked
+	if _, err := fmt.Sscan(s.snap.State[askedKey(i)], &at, &of, &last.times); err != nil || last.times < 0 || of != mark(i.want.Request) {
+		return asked{}, false
+	}
+	var err error
+	last.at, err = time.Parse(time.RFC3339, at)
+	return last, err == nil
+}
+
+func (s *step) noteAsked(i item, times int) {
+	s.decision.State[askedKey(i)] = fmt.Sprintf("%s %s %d", s.now.UTC().Format(time.RFC3339), mark(i.want.Request), times)
+}
+
+// renew replaces the request of a certificate whose renewal is due, that is revoked or over, or that was refused: a new
+// request, because sending the old one again changes nothing. Legacy certificates are renewed by their provider.
 func (s *step) renew(items []item) {
 	for n := range items {
 		i := &items[n]
 		switch {
 		case i.best == nil && i.spent != nil:
 			s.askAgain(i, i.spent, s.now)
+		case i.best == nil && i.refused:
+			s.askRefused(i)
 		case i.best != nil && i.best.offer.Dialect == dialect.CSR:
 			s.askAgain(i, i.best.leaf, cert.RenewAt(i.best.leaf))
 		case i.best != nil:
@@ -37,16 +69,44 @@ func (s *step) askAgain(i *item, leaf *x509.Certificate, at time.Time) {
 	if i.best == nil {
 		pause = min(pause, time.Hour)
 	}
-	asked, err := time.Parse(time.RFC3339, s.snap.State[askedKey(*i)])
-	if again := asked.Add(pause); err == nil && again.After(at) {
+	last, before := s.lastAsked(*i)
+	if again := last.at.Add(pause); before && again.After(at) {
 		at = again
 	}
 	if s.now.Before(at) {
 		s.wake(at)
 		return
 	}
+	s.replaceRequest(i, cert.SerialText(leaf.SerialNumber), 0)
+}
+
+// The pause before a refused certificate is asked for again doubles from one to the other.
+const (
+	firstPause   = time.Hour
+	longestPause = 32 * time.Hour
+)
+
+// askRefused asks again for what was refused: whoever refused it may have changed their mind, but not within the hour.
+func (s *step) askRefused(i *item) {
+	last, before := s.lastAsked(*i)
+	if !before || last.at.After(s.now) { // it is refused for the first time, or the clock was set back
+		s.noteAsked(*i, last.times)
+		s.wake(s.now.Add(firstPause))
+		return
+	}
+	at := last.at.Add(min(firstPause<<min(last.times, 8), longestPause))
+	if s.now.Before(at) {
+		s.wake(at)
+		return
+	}
+	s.replaceRequest(i, fmt.Sprintf("refused-%d", at.Unix()), last.times+1)
+}
+
+// replaceRequest makes a new request in place of the one whose certificate, if it has one, is named.
+func (s *step) replaceRequest(i *item, replaces string, times int) {
 	former := i.want.Request
-	if s.makeRequest(i, cert.SerialText(leaf.SerialNumber)); i.want.Request != former {
-		s.decision.State[askedKey(*i)] = s.now.UTC().Format(time.RFC3339)
+	newKey := s.settings.NewKeys && i.best != nil
+	if s.makeRequest(i, replaces, newKey); i.want.Request != former {
+		s.noteAsked(*i, times)
 	}
 }

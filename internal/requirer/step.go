@@ -2,31 +2,31 @@
 
 // Package requirer decides for the consumer's side: what this unit asks of its provider, which answers it accepts and
 // what appears on its disk. Step is pure. Where to look next: step.go for the order of things, checks.go for what an
-// offered certificate must be.
+// offered certificate must be, profile.go for what is asked, files.go and machine.go for what appears on the machine.
 package requirer
 
 import (
 	"cmp"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
-)
-
-// The endpoints on which signet is a consumer.
-const (
-	Endpoint         = "upstream"        // tls-certificates: who signs for this unit
-	TransferEndpoint = "receive-ca-cert" // certificate_transfer: whom else to trust
 )
 
 // The bundles this unit lays on its disk.
 const (
 	certificatesBundle = "certificates"
 	receivedBundle     = "received-ca"
+)
+
+// Names of files in the certificates bundle that are no certificates or keys.
+const (
+	kubeconfigName = "kubeconfig"
+	kubeletName    = "kubelet.conf" // kubelet reads files with this ending in its --config-dir
 )
 
 // Decision is what the consumer's side wants.
@@ -42,7 +42,11 @@ type step struct {
 	now      time.Time
 	snap     juju.Snapshot
 	settings Settings
+	cluster  Cluster // the settings', completed by what the cluster says
 	answers  map[order.ID]order.Answer
+	provided []string // CA certificates of the providers
+	received []string // CA certificates that others say to trust
+	unclear  bool     // somebody who may have said whom to trust cannot be understood now
 	decision Decision
 }
 
@@ -53,9 +57,11 @@ const retry = 5 * time.Minute
 type item struct {
 	name          string // "server", "client"
 	organizations []string
+	alsoClient    bool // a server's certificate that must be good for a client as well
 	want          dialect.Want
 	best          *accepted
 	spent         *x509.Certificate // answers the standing request, but is revoked or over
+	refused       bool              // the standing request is refused, or answered with something unusable
 }
 
 // accepted is an offer that passed the checks.
@@ -71,17 +77,20 @@ func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.
 		now: now, snap: snap, settings: settings, answers: order.ByID(answers),
 		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}},
 	}
+	s.readCluster()
 	s.receive()
 	s.ask()
+	s.trustMachine()
 	return s.decision
 }
 
 // ask asks every related provider for this unit's certificates, and installs what is answered.
 func (s *step) ask() {
 	var relations []juju.Relation
-	for _, relation := range s.snap.At(Endpoint) {
+	for _, relation := range s.snap.On(juju.Requires, dialect.Interface) {
 		if !relation.Broken {
 			relations = append(relations, relation)
+			s.trustProvider(relation)
 		}
 	}
 	if len(relations) == 0 {
@@ -99,7 +108,7 @@ func (s *step) ask() {
 	if !ready {
 		return
 	}
-	for _, relation := range relations {
+	for _, relation := range slices.Backward(relations) { // the newest first: it is where an operator moves to
 		s.askOne(relation, items)
 	}
 	s.renew(items)
@@ -108,50 +117,7 @@ func (s *step) ask() {
 			Unit: dialect.Request(relation, s.snap.Unit, wants(items), dialects(relation)...),
 		}
 	}
-	s.install(items, relations[0])
-}
-
-// items says what this unit wants: a server certificate under its addresses and names, and a client certificate under
-// its own name.
-func (s *step) items(relation juju.Relation) ([]item, error) {
-	addresses := s.snap.Addresses[relation.Endpoint.Name]
-	names := s.settings.Names.With(usable(addresses.Ingress)).With(usable(addresses.Bind)).
-		With(usable([]string{s.snap.Local["hostname"], "127.0.0.1"}))
-	commonName := s.settings.CommonName
-	if commonName == "" {
-		if len(addresses.Ingress) == 0 {
-			return nil, fmt.Errorf("waiting for an ingress address on endpoint %s; or set the option common-name", relation.Endpoint.Name)
-		}
-		commonName = s.shortName(addresses.Ingress)
-	}
-	names = names.With(usable([]string{commonName}))
-	return []item{
-		{name: "server", want: dialect.Want{Kind: cert.Server, CommonName: commonName, Names: names}},
-		{name: "client", organizations: s.settings.Organizations,
-			want: dialect.Want{Kind: cert.Client, CommonName: s.snap.Unit}},
-	}, nil
-}
-
-// shortName gives the first of the names that fits into a common name (RFC 5280, ub-common-name); the
-// unit's own when none does. The alternative names have all of them.
-func (s *step) shortName(names []string) string {
-	for _, name := range names {
-		if len([]rune(name)) <= cert.MaxCommonName {
-			return name
-		}
-	}
-	return s.snap.Unit
-}
-
-// usable drops names that cannot stand in a certificate: a machine's own idea of its name is not the operator's fault.
-func usable(candidates []string) cert.Names {
-	var names cert.Names
-	for _, candidate := range candidates {
-		if parsed, err := cert.ParseNames([]string{candidate}); err == nil {
-			names = names.With(parsed)
-		}
-	}
-	return names
+	s.install(items, relations[len(relations)-1])
 }
 
 // findRequest gives an item its signing request: the one on disk while it still says what is wanted, else a new one
@@ -163,15 +129,16 @@ func (s *step) findRequest(i *item) bool {
 		i.want.Request = standing
 		return true
 	}
-	return s.makeRequest(i, "")
+	return s.makeRequest(i, "", false)
 }
 
 // makeRequest has a new signing request made. It is false while the disk has not answered; a disk that cannot leaves the
 // item as it is.
-func (s *step) makeRequest(i *item, replaces string) bool {
+func (s *step) makeRequest(i *item, replaces string, newKey bool) bool {
 	wanted := order.MakeRequest{
-		Name: i.name, Kind: i.want.Kind, CommonName: i.want.CommonName, Organizations: i.organizations, Names: i.want.Names,
-		KeyType: s.settings.KeyType, Replaces: replaces,
+		Name: i.name, Kind: i.want.Kind, ClientAuth: i.alsoClient,
+		CommonName: i.want.CommonName, Organizations: i.organizations, Names: i.want.Names,
+		KeyType: s.settings.KeyType, Replaces: replaces, NewKey: newKey,
 	}
 	answer, answered := s.answers[wanted.ID()]
 	switch {
@@ -187,35 +154,33 @@ func (s *step) makeRequest(i *item, replaces string) bool {
 	return true
 }
 
-// askOne looks through one provider's offers and keeps the best for each item: a CSR answer before a legacy one,
-// because its key never left this unit, and among those the one that lives longest.
+// askOne looks through one provider's offers and keeps the best for each item: a CSR answer before a legacy one, because
+// its key never left this unit, and of several providers that of the one that is looked at first.
 func (s *step) askOne(relation juju.Relation, items []item) {
 	offers, denials := dialect.Offers(relation, s.snap.Unit, wants(items))
 	for _, denial := range denials {
 		s.report(juju.Waiting, "%s refuses: %s", relation.RemoteApp, denial)
+		for i := range items {
+			if denial.Request != "" && denial.Request == items[i].want.Request {
+				items[i].refused = true
+			}
+		}
 	}
 	for _, offer := range offers {
 		i := &items[offer.Want]
 		leaf, err := s.check(offer, *i)
 		if err != nil {
-			if leaf != nil && offer.Dialect == dialect.CSR {
-				i.spent = leaf
+			if offer.Dialect == dialect.CSR {
+				i.refused = true
+				i.spent = cmp.Or(leaf, i.spent)
 			}
 			s.report(juju.Waiting, "%s offers an unusable %s certificate: %v", relation.RemoteApp, i.name, err)
 			continue
 		}
-		candidate := accepted{offer, leaf}
-		if i.best == nil || better(candidate, *i.best) {
-			i.best = &candidate
+		if i.best == nil || offer.Dialect == dialect.CSR && i.best.offer.Dialect != dialect.CSR {
+			i.best = &accepted{offer, leaf}
 		}
 	}
-}
-
-func better(a, b accepted) bool {
-	if a.offer.Dialect != b.offer.Dialect {
-		return a.offer.Dialect == dialect.CSR
-	}
-	return cmp.Compare(a.leaf.NotAfter.Unix(), b.leaf.NotAfter.Unix()) > 0
 }
 
 // dialects says how to ask: in both dialects, until this provider is seen to speak the CSR one.

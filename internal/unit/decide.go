@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/ledger"
 	"github.com/signet-charm/signet/internal/order"
@@ -33,10 +34,14 @@ const TroubleKey = "trouble"
 // whatever the map order) and idempotent (once its plan is in force it plans nothing new).
 func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 	config, state := soundConfig(snap)
-	authority := provider.Step(now, snap, config.provider, answers)
+	var authority provider.Decision
+	if snap.Has(juju.Provides, dialect.Interface) { // a charm without that endpoint can be no authority
+		authority = provider.Step(now, snap, config.provider, answers)
+	}
 	consumer := requirer.Step(now, snap, config.requirer, answers)
 
-	bags := maps.Clone(authority.Bags)
+	bags := map[int]juju.OwnBags{}
+	maps.Copy(bags, authority.Bags)
 	maps.Copy(bags, consumer.Bags)
 	reports := slices.Concat(config.reports, authority.Reports, consumer.Reports)
 	if trouble := snap.Local[TroubleKey]; trouble != "" {

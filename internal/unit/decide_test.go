@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
 	"github.com/signet-charm/signet/internal/unit"
@@ -301,13 +302,19 @@ func TestDecideIsTotalDeterministicAndIdempotent(t *testing.T) {
 		w.snap.Leader = rapid.Bool().Draw(t, "leader")
 		w.snap.CanSecrets = rapid.Bool().Draw(t, "secrets")
 		w.snap.Config = config.Draw(t, "config")
-		for i, endpoint := range []string{"certificates", "client", "send-ca-cert", "upstream", "receive-ca-cert"} {
+		for i, endpoint := range []juju.Endpoint{
+			{Name: "certificates", Interface: dialect.Interface, Role: juju.Provides},
+			{Name: "client", Interface: dialect.Interface, Role: juju.Provides},
+			{Name: "send-ca-cert", Interface: dialect.TransferInterface, Role: juju.Provides},
+			{Name: "upstream", Interface: dialect.Interface, Role: juju.Requires},
+			{Name: "receive-ca-cert", Interface: dialect.TransferInterface, Role: juju.Requires},
+		} {
 			relation := legacyRelation(10+i, map[string]juju.Bag{
-				"etcd/0": bags.Draw(t, endpoint+" unit 0"), "etcd/1": bags.Draw(t, endpoint+" unit 1"),
+				"etcd/0": bags.Draw(t, endpoint.Name+" unit 0"), "etcd/1": bags.Draw(t, endpoint.Name+" unit 1"),
 			})
-			relation.Endpoint.Name = endpoint
-			relation.RemoteApplication = bags.Draw(t, endpoint+" application")
-			relation.OwnUnit = bags.Draw(t, endpoint+" own unit")
+			relation.Endpoint = endpoint
+			relation.RemoteApplication = bags.Draw(t, endpoint.Name+" application")
+			relation.OwnUnit = bags.Draw(t, endpoint.Name+" own unit")
 			w.snap.Relations = append(w.snap.Relations, relation)
 		}
 		turn(t, w, noon)

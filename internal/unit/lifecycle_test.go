@@ -14,7 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/order"
 	"github.com/signet-charm/signet/internal/unit"
 )
 
@@ -31,13 +33,13 @@ const pairID = 7
 func newPair(t *testing.T) *pair {
 	p := &pair{t: t, ca: newWorld(t), node: newWorld(t)}
 	p.ca.snap.Relations = append(p.ca.snap.Relations, juju.Relation{
-		ID: pairID, Endpoint: juju.Endpoint{Name: "certificates", Role: juju.Provides}, RemoteApp: "node",
+		ID: pairID, Endpoint: juju.Endpoint{Name: "certificates", Interface: dialect.Interface, Role: juju.Provides}, RemoteApp: "node",
 		OwnUnit: juju.Bag{}, OwnApp: juju.Bag{},
 	})
 	p.node.snap.Unit = "node/0"
 	p.node.snap.Config = map[string]any{"authority": "none"}
 	p.node.snap.Relations = append(p.node.snap.Relations, juju.Relation{
-		ID: pairID, Endpoint: juju.Endpoint{Name: "upstream", Role: juju.Requires}, RemoteApp: "signet",
+		ID: pairID, Endpoint: juju.Endpoint{Name: "upstream", Interface: dialect.Interface, Role: juju.Requires}, RemoteApp: "signet",
 		OwnUnit: juju.Bag{}, OwnApp: juju.Bag{},
 	})
 	return p
@@ -185,9 +187,15 @@ func TestNodeRefusesWrongAnswers(t *testing.T) {
 		return unit.Decide(noon, snap, nil)
 	}
 	foreign := plan(func(r *juju.Relation) { r.RemoteApplication = other.node.snap.Relations[1].RemoteApplication })
-	require.Empty(t, foreign.Orders, "answers to somebody else's requests are not ours")
+	for _, wanted := range foreign.Orders {
+		if install, ok := wanted.(order.Install); ok {
+			require.Contains(t, install.Files, order.File{Name: "server.crt", Keep: true}, "answers to somebody else's requests are not ours")
+			require.Contains(t, install.Files, order.File{Name: "client.key", Keep: true})
+		}
+	}
 	expired := unit.Decide(served.NotAfter.Add(time.Hour), p.node.snap, nil)
-	require.Contains(t, expired.Changes.Status.Message, "it expired at")
+	require.Equal(t, juju.Blocked, expired.Changes.Status.Level)
+	require.Contains(t, expired.Changes.Status.Message, "the installed server certificate expired at")
 }
 
 func TestNodeWithoutAnAddressSaysWhatToDo(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
 )
@@ -294,7 +295,7 @@ func TestReceivedCAsOutliveADamagedMessage(t *testing.T) {
 	require.NotEmpty(t, ca)
 	secret, _ := w.snap.Secret("ca-1")
 	relation := juju.Relation{
-		ID: 9, Endpoint: juju.Endpoint{Name: "receive-ca-cert", Role: juju.Requires}, RemoteApp: "other",
+		ID: 9, Endpoint: juju.Endpoint{Name: "receive-ca-cert", Interface: dialect.TransferInterface, Role: juju.Requires}, RemoteApp: "other",
 		OwnUnit: juju.Bag{}, OwnApp: juju.Bag{}, RemoteUnits: map[string]juju.Bag{"other/0": {}},
 		RemoteApplication: juju.Bag{"version": "1", "certificates": jsonList(t, secret.Content["certificate"])},
 	}

@@ -4,13 +4,18 @@ package unit_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/signet-charm/signet/internal/ca"
+	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/disk"
+	"github.com/signet-charm/signet/internal/host"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
 )
@@ -21,6 +26,10 @@ type world struct {
 	snap      juju.Snapshot
 	folder    *disk.Folder
 	authority *ca.Embedded
+	machine   *host.Machine
+	root      string   // stands for the machine's root folder
+	ran       []string // the machine's programs that ran, since the test looked
+	failing   string   // the service that systemd cannot start now
 	refuse    func(order.Sign) bool
 }
 
@@ -34,18 +43,24 @@ func newWorld(t cleaner) *world {
 	dir, err := os.MkdirTemp("", "signet-unit-")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	folder, err := disk.OpenOn(dir, func(op disk.Op) error {
+	root := filepath.Join(dir, "machine")
+	folder, err := disk.OpenOn(filepath.Join(dir, "state"), func(op disk.Op) error {
 		if op.Kind == disk.Sync {
 			return nil // no crash here
 		}
 		return disk.Perform(op)
-	})
+	}, disk.OnMachine(root))
 	require.NoError(t, err)
-	return &world{
+	w := &world{
 		t:         t,
+		root:      root,
 		folder:    folder,
 		authority: ca.New(ca.Config{Store: folder.Secrets(), Journal: folder.Journal()}),
 		snap: juju.Snapshot{
+			Endpoints: []juju.Endpoint{
+				{Name: "certificates", Interface: dialect.Interface, Role: juju.Provides},
+				{Name: "upstream", Interface: dialect.Interface, Role: juju.Requires},
+			},
 			Unit: "signet/0", ModelName: "test", ModelUUID: "uuid", JujuVersion: "3.6.25", Leader: true, CanSecrets: true,
 			Relations: []juju.Relation{{
 				ID: 1, Endpoint: juju.Endpoint{Name: "peers", Interface: "signet_peers", Role: juju.Peers}, RemoteApp: "signet",
@@ -56,6 +71,33 @@ func newWorld(t cleaner) *world {
 			},
 		},
 	}
+	w.machine = host.New(host.Config{Records: folder.Ran(), Root: root, Run: w.run})
+	return w
+}
+
+// run plays the machine's programs: systemd knows all services but "absent.service".
+func (w *world) run(_ context.Context, program string, args ...string) (string, error) {
+	if program == "systemctl" && args[0] == "show" {
+		if strings.HasPrefix(args[len(args)-1], "absent") || strings.HasPrefix(args[len(args)-1], "snap.absent") {
+			return "not-found\n", nil
+		}
+		return "loaded\n", nil
+	}
+	if program == "update-ca-certificates" {
+		args = nil // paths of this test
+	}
+	w.ran = append(w.ran, strings.Join(append([]string{program}, args...), " "))
+	if w.failing != "" && strings.Contains(strings.Join(args, " "), w.failing) {
+		return "Job for " + w.failing + " failed.", errors.New("exit status 1")
+	}
+	return "", nil
+}
+
+// programs gives what ran since the last time.
+func (w *world) programs() []string {
+	ran := w.ran
+	w.ran = nil
+	return ran
 }
 
 // legacyRelation is a relation on the endpoint certificates with an application etcd.
@@ -82,6 +124,8 @@ func (w *world) carry(wanted order.Order) order.Answer {
 		return w.authority.Carry(context.Background(), o)
 	case order.CreateAuthority, order.FetchKey:
 		return w.authority.Carry(context.Background(), o)
+	case order.RefreshTrust, order.Reload:
+		return w.machine.Carry(context.Background(), o)
 	default:
 		return w.folder.Carry(context.Background(), o)
 	}
@@ -93,6 +137,10 @@ func (w *world) survey() {
 	require.NoError(w.t, err)
 	keys, err := w.authority.Authorities()
 	require.NoError(w.t, err)
+	machine, err := w.machine.Survey()
+	require.NoError(w.t, err)
 	w.snap.Local = onDisk
 	maps.Copy(w.snap.Local, keys)
+	maps.Copy(w.snap.Local, machine)
+	w.snap.Local["hostname"], w.snap.Local["fqdn"] = "juju-1", "juju-1.lxd"
 }
