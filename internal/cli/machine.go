@@ -43,4 +43,6 @@ func writePrograms(dir string) error {
 }
 
 // machineRoot is the folder that stands for the root of a unit's machine.
-func (s *stage) machineRoot(unit string) string { return filepath.Join(s.dir, "machines", dashed(unit)) }
+func (s *stage) machineRoot(unit string) string {
+	return filepath.Join(s.dir, "machines", dashed(unit))
+}

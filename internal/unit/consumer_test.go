@@ -1,0 +1,546 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package unit_test
+
+import (
+	"crypto/x509"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+func TestProfilesAskForWhatSuchMachinesNeed(t *testing.T) {
+	t.Parallel()
+	own := []string{"juju-1", "juju-1.lxd", "10.1.0.1", "127.0.0.1"}
+	cluster := func(domain string) []string {
+		return []string{"kubernetes", "kubernetes." + domain, "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + domain}
+	}
+	cases := map[string]struct {
+		options       []any
+		kubeControl   juju.Bag
+		names         []string
+		alsoClient    bool
+		client        string
+		organizations []string
+	}{
+		"generic": {nil, nil, own, false, "node/0", nil},
+		"generic with more": {
+			[]any{"extra_sans", "Extra.example.com fd00::0:1", "certificate-organization", "ops", "client-common-name", "agent"}, nil,
+			slices.Concat(own, []string{"extra.example.com", "fd00::1"}), false, "agent", []string{"ops"},
+		},
+		"control-plane": {
+			[]any{"certificate-profile", "control-plane", "loadbalancer-ips", "10.9.9.9 api.example.com", "service-cidr", "10.152.183.0/24,fd98::/108"}, nil,
+			slices.Concat(own, cluster("cluster.local"), []string{"10.9.9.9", "api.example.com", "10.152.183.1", "fd98::1"}), false,
+			"system:kube-apiserver", nil,
+		},
+		"control-plane of a cluster that says its domain": {
+			[]any{"certificate-profile", "control-plane"}, juju.Bag{"domain": "Cluster.Example."},
+			slices.Concat(own, cluster("cluster.example"), []string{"10.152.183.1"}), false, "system:kube-apiserver", nil,
+		},
+		"control-plane whose operator says its domain": {
+			[]any{"certificate-profile", "control-plane", "dns-domain", "k8s.internal"}, juju.Bag{"domain": "cluster.example"},
+			slices.Concat(own, cluster("k8s.internal"), []string{"10.152.183.1"}), false, "system:kube-apiserver", nil,
+		},
+		"worker": {
+			[]any{"certificate-profile", "worker"}, nil, own, false, "system:node:juju-1", []string{"system:nodes"},
+		},
+		"worker of a cloud": {
+			[]any{"certificate-profile", "worker", "node-name", "ip-10-1-0-1.ec2.internal", "certificate-organization", "more"}, nil,
+			own, false, "system:node:ip-10-1-0-1.ec2.internal", []string{"system:nodes", "more"},
+		},
+		"etcd": {
+			[]any{"certificate-profile", "etcd"}, nil, slices.Concat(own, []string{"10.1.0.2", "10.1.0.3"}), true, "node/0", nil,
+		},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newConsumer(t, test.options...)
+			c.snap.Relations[0].RemoteUnits = map[string]juju.Bag{ // peers
+				"node/1": {"ingress-address": "10.1.0.2", "private-address": "10.1.0.3"},
+			}
+			if test.kubeControl != nil {
+				c.snap.Relations = append(c.snap.Relations, kubeControl(9, test.kubeControl))
+			}
+			c.turn(noon)
+			server, err := cert.ParseRequest(c.snap.Local["request.server"])
+			require.NoError(t, err)
+			names, err := cert.RequestNames(server)
+			require.NoError(t, err)
+			require.ElementsMatch(t, test.names, names.List())
+			require.Equal(t, "10.1.0.1", server.Subject.CommonName)
+			_, clientAuth := cert.RequestedUsages(server)
+			require.Equal(t, test.alsoClient, clientAuth)
+			client, err := cert.ParseRequest(c.snap.Local["request.client"])
+			require.NoError(t, err)
+			require.Equal(t, test.client, client.Subject.CommonName)
+			require.Equal(t, test.organizations, client.Subject.Organization)
+			require.Contains(t, c.relation(7).OwnUnit["client_cert_requests"], test.client, "both dialects ask")
+		})
+	}
+}
+
+func kubeControl(id int, bag juju.Bag) juju.Relation {
+	return juju.Relation{
+		ID: id, Endpoint: juju.Endpoint{Name: "kube-control", Interface: "kube-control", Role: juju.Requires}, RemoteApp: "kubernetes-control-plane",
+		OwnUnit: juju.Bag{}, OwnApp: juju.Bag{}, RemoteUnits: map[string]juju.Bag{"kubernetes-control-plane/0": bag},
+	}
+}
+
+func TestNothingIsAskedAnewForOrderOrCase(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t, "extra_sans", "b.example.com a.example.com 10.0.0.9")
+	c.snap.Addresses["upstream"] = juju.Addresses{Bind: []string{"10.1.0.1", "10.1.0.2"}, Ingress: []string{"10.1.0.1", "10.1.0.2"}}
+	c.turn(noon)
+	before := c.relation(7).OwnUnit
+	c.snap.Addresses["upstream"] = juju.Addresses{Bind: []string{"10.1.0.2", "10.1.0.1"}, Ingress: []string{"10.1.0.2", "10.1.0.1"}}
+	c.snap.Config["extra_sans"] = "10.0.0.9 A.example.com. b.EXAMPLE.com"
+	c.turn(noon)
+	require.Equal(t, before, c.relation(7).OwnUnit)
+
+	key, err := cert.PublicKeyOf(c.snap.Local["request.server"])
+	require.NoError(t, err)
+	c.snap.Config["extra_sans"] = "c.example.com"
+	c.turn(noon)
+	require.NotEqual(t, before, c.relation(7).OwnUnit)
+	after, err := cert.PublicKeyOf(c.snap.Local["request.server"])
+	require.NoError(t, err)
+	require.True(t, cert.SameKey(key, after))
+}
+
+func TestFurtherClientCertificates(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t, "client-certificates", "admin=kubernetes-admin,system:masters scheduler=system:kube-scheduler",
+		"kubernetes-server", "https://10.0.0.1:6443")
+	c.turn(noon)
+	c.relation(7).RemoteApplication = newScriptedCA(t, "ca").answers(c, 7, noon, nil)
+	c.turn(noon)
+	require.Equal(t, juju.Active, c.snap.Status.Level, c.snap.Status.Message)
+	admin, err := cert.Parse(c.file("admin.crt"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"system:masters"}, admin.Subject.Organization)
+	require.Contains(t, c.file("admin.kubeconfig"), "kubernetes-admin")
+	require.Contains(t, c.file("scheduler.kubeconfig"), "system:kube-scheduler")
+	require.NotEmpty(t, c.file("scheduler.key"))
+
+	clash := newConsumer(t, "client-certificates", "admin=node/0")
+	clash.turn(noon)
+	require.Contains(t, clash.snap.Status.Message, `two client certificates have the common name "node/0"`)
+}
+
+// Whatever a provider answers wrongly is refused with a reason, and what is on disk stays.
+func TestWrongAnswersAreRefusedWithAReason(t *testing.T) {
+	t.Parallel()
+	day := 24 * time.Hour
+	cases := map[string]struct {
+		spoil  func(c *consumer, ca *scriptedCA) juju.Bag
+		reason string
+	}{
+		"expired": {func(c *consumer, ca *scriptedCA) juju.Bag {
+			return ca.answers(c, 7, noon.Add(-40*day), nil)
+		}, "it expired at 2026-11-1"},
+		"not yet valid": {func(c *consumer, ca *scriptedCA) juju.Bag {
+			return ca.answers(c, 7, noon.Add(2*day), nil)
+		}, "it is not valid before 2026-11-25 11:59:00: is this machine's clock right?"},
+		"another's key": {func(c *consumer, ca *scriptedCA) juju.Bag {
+			var entries []map[string]any
+			requests := c.requests(7)
+			for i, request := range requests {
+				entries = append(entries, ca.entry(request, ca.issue(requests[len(requests)-1-i], noon, nil)))
+			}
+			return juju.Bag{"certificates": encoded(c.t, entries)}
+		}, "not for the request's key"},
+		"no issuer beside it": {func(c *consumer, ca *scriptedCA) juju.Bag {
+			foreign := newScriptedCA(c.t, "foreign")
+			var entries []map[string]any
+			for _, request := range c.requests(7) {
+				entry := ca.entry(request, foreign.issue(request, noon, nil))
+				entries = append(entries, entry)
+			}
+			return juju.Bag{"certificates": encoded(c.t, entries)}
+		}, "not signed by any CA certificate that came with it"},
+		"fewer names": {func(c *consumer, ca *scriptedCA) juju.Bag {
+			return ca.answers(c, 7, noon, func(leaf *x509.Certificate) { leaf.IPAddresses = nil })
+		}, "it lacks the names 10.1.0.1, 127.0.0.1"},
+		"a CA's": {func(c *consumer, ca *scriptedCA) juju.Bag {
+			return ca.answers(c, 7, noon, func(leaf *x509.Certificate) { leaf.IsCA, leaf.BasicConstraintsValid = true, true })
+		}, "CA's, which was not asked for"},
+		"the other usage": {func(c *consumer, ca *scriptedCA) juju.Bag {
+			return ca.answers(c, 7, noon, func(leaf *x509.Certificate) { leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning} })
+		}, "incompatible key usage"},
+		"no list": {func(*consumer, *scriptedCA) juju.Bag {
+			return juju.Bag{"certificates": "{broken"}
+		}, "certificates"},
+		"a refusal": {func(c *consumer, _ *scriptedCA) juju.Bag {
+			return juju.Bag{"request_errors": encoded(c.t, []map[string]any{{
+				"csr": c.requests(7)[0], "error": map[string]any{"code": 101, "name": "IP_NOT_ALLOWED", "message": "no addresses here"},
+			}})}
+		}, "no addresses here"},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ca := newScriptedCA(t, "ca")
+			c := newConsumer(t)
+			c.turn(noon)
+			c.relation(7).RemoteApplication = ca.answers(c, 7, noon, nil)
+			c.turn(noon)
+			files := map[string]string{}
+			for _, file := range []string{"server.crt", "server.key", "ca.crt"} {
+				files[file] = c.file(file)
+				require.NotEmpty(t, files[file])
+			}
+			c.relation(7).RemoteApplication = test.spoil(c, ca)
+			plan := c.turn(noon)
+			require.Contains(t, strings.Join(c.said, "\n"), test.reason)
+			require.NotEqual(t, juju.Active, c.snap.Status.Level)
+			for file, former := range files {
+				require.Equal(t, former, c.file(file), file)
+			}
+			require.False(t, plan.Wake.IsZero())
+		})
+	}
+}
+
+func TestOddAnswersArePutInOrder(t *testing.T) {
+	t.Parallel()
+	cases := map[string]func(c *consumer, ca *scriptedCA) juju.Bag{
+		"a reversed chain": func(c *consumer, ca *scriptedCA) juju.Bag {
+			var entries []map[string]any
+			for _, request := range c.requests(7) {
+				entry := ca.entry(request, ca.issue(request, noon, nil))
+				slices.Reverse(entry["chain"].([]string))
+				entries = append(entries, entry)
+			}
+			return juju.Bag{"certificates": encoded(c.t, entries)}
+		},
+		"text before PEM": func(c *consumer, ca *scriptedCA) juju.Bag {
+			var entries []map[string]any
+			for _, request := range c.requests(7) {
+				entry := ca.entry(request, ca.issue(request, noon, nil))
+				entry["certificate"] = "Certificate:\n  Data: it is mine\n" + entry["certificate"].(string)
+				entries = append(entries, entry)
+			}
+			return juju.Bag{"certificates": encoded(c.t, entries)}
+		},
+		"line ends of another system": func(c *consumer, ca *scriptedCA) juju.Bag {
+			return newlines(c.t, ca.answers(c, 7, noon, nil))
+		},
+	}
+	for name, answer := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ca := newScriptedCA(t, "root").below("between")
+			c := newConsumer(t)
+			c.turn(noon)
+			c.relation(7).RemoteApplication = answer(c, ca)
+			c.turn(noon)
+			require.Equal(t, juju.Active, c.snap.Status.Level, c.snap.Status.Message)
+			require.Equal(t, text(ca.root)+"\n", c.file("ca.crt"))
+			for _, file := range []string{"server.crt", "client.crt"} {
+				chain, err := cert.ParseCertificates(c.file(file))
+				require.NoError(t, err)
+				require.Len(t, chain, 2, "leaf and intermediate; who verifies has the root")
+				require.NoError(t, chain[0].CheckSignatureFrom(chain[1]))
+				require.True(t, strings.HasPrefix(c.file(file), "-----BEGIN CERTIFICATE-----\n"))
+				require.NotContains(t, c.file(file), "\r")
+			}
+		})
+	}
+}
+
+// From EasyRSA to a provider of the CSR dialect, with both related for a while: there is a certificate at each moment.
+func TestAMoveToAnotherProvider(t *testing.T) {
+	t.Parallel()
+	old, next := newScriptedCA(t, "old"), newScriptedCA(t, "next")
+	c := newConsumer(t)
+	c.turn(noon)
+	require.Contains(t, c.relation(7).OwnUnit, "unit_name")
+	require.Contains(t, c.relation(7).OwnUnit, "certificate_signing_requests")
+	c.relation(7).RemoteUnits = old.legacyAnswers(c, 7, noon)
+	c.turn(noon)
+	require.Equal(t, text(old.cert)+"\n", c.file("ca.crt"))
+	require.Contains(t, c.relation(7).OwnUnit, "unit_name", "EasyRSA speaks no other dialect")
+	before := c.file("server.crt")
+
+	c.snap.Relations = append(c.snap.Relations, provides(8, "next"))
+	c.turn(noon)
+	require.Equal(t, before, c.file("server.crt"), "until the new one answers")
+	c.relation(8).RemoteApplication = next.answers(c, 8, noon, nil)
+	c.turn(noon)
+	leaf, err := cert.Parse(c.file("server.crt"))
+	require.NoError(t, err)
+	require.NoError(t, leaf.CheckSignatureFrom(next.cert))
+	require.Equal(t, text(next.cert)+"\n"+text(old.cert)+"\n", c.file("ca.crt"), "both are trusted in between")
+	require.Len(t, c.stored(), 2)
+	require.NotContains(t, c.relation(8).OwnUnit, "unit_name", "the legacy request is withdrawn")
+
+	// A renewal does not fall back to the old provider's key, not even for a moment.
+	key := c.file("server.key")
+	due := cert.RenewAt(leaf)
+	c.turn(due)
+	require.NotEqual(t, c.requests(8)[0], "", "asked again")
+	require.Equal(t, key, c.file("server.key"))
+	require.Equal(t, text(leaf), strings.TrimSpace(c.file("server.crt")))
+
+	c.snap.Relations = slices.DeleteFunc(c.snap.Relations, func(r juju.Relation) bool { return r.ID == 7 })
+	c.relation(8).RemoteApplication = next.answers(c, 8, due, nil)
+	c.turn(due)
+	require.Equal(t, text(next.cert)+"\n", c.file("ca.crt"))
+	require.Equal(t, []string{text(next.cert) + "\n"}, c.stored())
+}
+
+func TestARefusedRequestIsMadeAgainLaterAndLater(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t)
+	c.turn(noon)
+	refuse := func() {
+		var errors []map[string]any
+		for _, request := range c.requests(7) {
+			errors = append(errors, map[string]any{"csr": request, "error": map[string]any{"code": 999, "name": "OTHER", "message": "not today"}})
+		}
+		c.relation(7).RemoteApplication = juju.Bag{"request_errors": encoded(t, errors)}
+	}
+	now := noon
+	var pauses []time.Duration
+	for range 8 {
+		refuse()
+		plan := c.turn(now)
+		require.Contains(t, c.snap.Status.Message, "not today")
+		before := c.requests(7)
+		c.turn(plan.Wake.Add(-time.Second))
+		require.Equal(t, before, c.requests(7), "not before its time")
+		pauses = append(pauses, plan.Wake.Sub(now))
+		now = plan.Wake
+		c.turn(now)
+		require.NotEqual(t, before, c.requests(7), "a new request, or nobody would look at it")
+	}
+	hour := time.Hour
+	require.Equal(t, []time.Duration{hour, 2 * hour, 4 * hour, 8 * hour, 16 * hour, 32 * hour, 32 * hour, 32 * hour}, pauses)
+
+	c.relation(7).RemoteApplication = newScriptedCA(t, "ca").answers(c, 7, now, nil)
+	c.turn(now)
+	require.Equal(t, juju.Active, c.snap.Status.Level, c.snap.Status.Message)
+}
+
+func TestARenewalMayTakeANewKey(t *testing.T) {
+	t.Parallel()
+	for name, rotate := range map[string]bool{"it does": true, "it does not": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ca := newScriptedCA(t, "ca")
+			c := newConsumer(t, "rotate-key-on-renewal", rotate)
+			c.turn(noon)
+			c.relation(7).RemoteApplication = ca.answers(c, 7, noon, nil)
+			plan := c.turn(noon)
+			key, certificate := c.file("server.key"), c.file("server.crt")
+			for range 2 { // each certificate has a time of its own
+				plan = c.turn(plan.Wake)
+			}
+			require.Equal(t, certificate, c.file("server.crt"), "the old pair stays until the new one is there")
+			require.Equal(t, key, c.file("server.key"))
+			c.relation(7).RemoteApplication = ca.answers(c, 7, noon.Add(20*24*time.Hour), nil)
+			c.turn(noon.Add(20 * 24 * time.Hour))
+			require.NotEqual(t, serialOf(t, certificate), serialOf(t, c.file("server.crt")))
+			require.Equal(t, rotate, key != c.file("server.key"))
+		})
+	}
+}
+
+func TestWhatIsDamagedByHandIsPutBack(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t, "links", "server.key=/etc/app/tls.key")
+	c.turn(noon)
+	c.relation(7).RemoteApplication = newScriptedCA(t, "ca").answers(c, 7, noon, nil)
+	c.turn(noon)
+	dir := filepath.Join(c.folder.Root(), "files", "certificates")
+	link := filepath.Join(c.root, "etc/app/tls.key")
+	stored, err := filepath.Glob(filepath.Join(c.root, "usr/local/share/ca-certificates/*.crt"))
+	require.NoError(t, err)
+	key := c.file("server.key")
+	for name, damage := range map[string]func() error{
+		"a file is deleted":        func() error { return os.Remove(filepath.Join(dir, "server.crt")) },
+		"a file is changed":        func() error { return os.WriteFile(filepath.Join(dir, "ca.crt"), []byte("x"), 0o600) },
+		"a key is opened":          func() error { return os.Chmod(filepath.Join(dir, "server.key"), 0o644) },
+		"the link goes":            func() error { return os.Remove(link) },
+		"the trust store is swept": func() error { return os.Remove(stored[0]) },
+	} {
+		require.NoError(t, damage(), name)
+		c.survey()
+		c.turn(noon)
+		require.Equal(t, juju.Active, c.snap.Status.Level, name+": "+c.snap.Status.Message)
+		require.NotEmpty(t, c.file("server.crt"), name)
+		require.Contains(t, c.file("ca.crt"), "BEGIN", name)
+		info, err := os.Stat(filepath.Join(dir, "server.key"))
+		require.NoError(t, err)
+		require.EqualValues(t, 0o600, info.Mode().Perm(), name)
+		linked, err := os.ReadFile(link)
+		require.NoError(t, err, name)
+		require.Equal(t, key, string(linked), name)
+		require.Len(t, c.stored(), 1, name)
+	}
+}
+
+func TestServicesTakeUpWhatMattersToThem(t *testing.T) {
+	t.Parallel()
+	ca := newScriptedCA(t, "ca")
+	c := newConsumer(t, "reload", "kubelet restart:etcd.service=server.crt,server.key reload:nginx=client.crt")
+	c.turn(noon)
+	require.Empty(t, c.programs())
+	c.relation(7).RemoteApplication = ca.answers(c, 7, noon, nil)
+	c.turn(noon)
+	require.Equal(t, []string{
+		"systemctl reload-or-restart kubelet.service", "systemctl restart etcd.service", "systemctl reload nginx.service", "update-ca-certificates",
+	}, c.programs())
+	c.turn(noon.Add(time.Hour))
+	require.Empty(t, c.programs(), "nothing changed")
+
+	c.snap.Config["extra_sans"] = "new.example.com" // the server's certificate only
+	c.turn(noon)
+	client := c.snap.Local["request.client"]
+	var entries []map[string]any
+	decoded(t, c.relation(7).RemoteApplication["certificates"], &entries)
+	kept := slices.DeleteFunc(entries, func(e map[string]any) bool { return e["certificate_signing_request"] != strings.TrimSpace(client) })
+	server := strings.TrimSpace(c.snap.Local["request.server"])
+	c.relation(7).RemoteApplication = juju.Bag{"certificates": encoded(t, append(kept, ca.entry(server, ca.issue(server, noon, nil))))}
+	c.turn(noon)
+	require.Equal(t, []string{"systemctl reload-or-restart kubelet.service", "systemctl restart etcd.service"}, c.programs())
+}
+
+func TestAServiceThatFailsIsTriedAgainLater(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t, "reload", "kubelet etcd")
+	c.turn(noon)
+	c.relation(7).RemoteApplication = newScriptedCA(t, "ca").answers(c, 7, noon, nil)
+	c.failing = "kubelet"
+	now := noon
+	var pauses []time.Duration
+	for n := range 8 {
+		plan := c.turn(now)
+		require.Equal(t, juju.Blocked, c.snap.Status.Level)
+		require.Contains(t, c.snap.Status.Message, "cannot reload-or-restart kubelet.service: Job for kubelet failed. (exit status 1): see journalctl -u kubelet.service")
+		require.Contains(t, c.snap.Status.Message, fmt.Sprintf("tried %d times", n+1))
+		ran := c.programs()
+		require.Equal(t, 1, len(slices.DeleteFunc(slices.Clone(ran), func(p string) bool { return !strings.Contains(p, "kubelet") })))
+		require.Equal(t, n == 0, slices.Contains(ran, "systemctl reload-or-restart etcd.service"), "one does not keep the other")
+		require.NotEmpty(t, c.file("server.crt"))
+		c.turn(now.Add(time.Second))
+		require.Empty(t, c.programs(), "not before its time")
+		pauses = append(pauses, plan.Wake.Sub(now))
+		now = plan.Wake
+	}
+	minute := time.Minute
+	require.Equal(t, []time.Duration{minute, 2 * minute, 4 * minute, 8 * minute, 16 * minute, 32 * minute, 60 * minute, 60 * minute}, pauses)
+	c.failing = ""
+	c.turn(now)
+	require.Equal(t, juju.Active, c.snap.Status.Level, c.snap.Status.Message)
+	require.Len(t, c.programs(), 1)
+	c.snap.Config["reload"] = "absent"
+	c.turn(now)
+	require.Contains(t, c.snap.Status.Message, "cannot find service absent.service: install it, or mend the option reload")
+}
+
+func TestTheMachineTrustsWhomItsRelationsTrust(t *testing.T) {
+	t.Parallel()
+	ca, other := newScriptedCA(t, "ca"), newScriptedCA(t, "other")
+	c := newConsumer(t)
+	c.turn(noon)
+	require.Empty(t, c.stored())
+	require.Empty(t, c.programs())
+	c.relation(7).RemoteApplication = ca.answers(c, 7, noon, nil)
+	c.snap.Relations = append(c.snap.Relations, juju.Relation{
+		ID: 9, Endpoint: juju.Endpoint{Name: "receive-ca-cert", Interface: dialect.TransferInterface, Role: juju.Requires}, RemoteApp: "other",
+		OwnUnit: juju.Bag{}, OwnApp: juju.Bag{}, RemoteApplication: juju.Bag{"version": "1", "certificates": encoded(t, []string{text(other.cert)})},
+	})
+	c.turn(noon)
+	require.ElementsMatch(t, []string{text(ca.cert) + "\n", text(other.cert) + "\n"}, c.stored())
+	require.Equal(t, []string{"update-ca-certificates"}, c.programs(), "once for all")
+	require.Equal(t, text(ca.cert)+"\n", c.file("ca.crt"), "clients of another CA are not let in")
+
+	// While another unit of this application holds a certificate of the next CA, both are trusted.
+	next := newScriptedCA(t, "next")
+	var entries []map[string]any
+	decoded(t, c.relation(7).RemoteApplication["certificates"], &entries)
+	foreign := next.entry("another unit's request", next.cert)
+	c.relation(7).RemoteApplication = juju.Bag{"certificates": encoded(t, append(entries, foreign))}
+	c.turn(noon)
+	require.Len(t, c.stored(), 3)
+	require.Contains(t, c.file("ca.crt"), text(next.cert))
+	c.relation(7).RemoteApplication = juju.Bag{"certificates": encoded(t, entries)}
+	c.turn(noon)
+	require.Len(t, c.stored(), 2, "what retired is removed")
+	c.programs()
+
+	c.relation(7).RemoteApplication = juju.Bag{} // silent for a moment
+	c.turn(noon)
+	require.Len(t, c.stored(), 2)
+	require.Empty(t, c.programs())
+	c.snap.Relations = slices.DeleteFunc(c.snap.Relations, func(r juju.Relation) bool { return r.ID == 9 })
+	c.turn(noon)
+	require.Len(t, c.stored(), 2, "a silent provider hides who is to be trusted")
+	c.relation(7).RemoteApplication = juju.Bag{"certificates": encoded(t, entries)}
+	c.turn(noon)
+	require.Equal(t, []string{text(ca.cert) + "\n"}, c.stored())
+
+	c.snap.Config["trust-store"] = false
+	c.turn(noon)
+	require.Empty(t, c.stored())
+	c.snap.Config["trust-store"] = true
+	c.turn(noon)
+	require.Len(t, c.stored(), 1)
+	c.snap.Relations = c.snap.Relations[:1]
+	c.turn(noon)
+	require.Empty(t, c.stored())
+	require.NotEmpty(t, c.file("server.crt"), "the certificates are the machine's")
+}
+
+func TestAKubeconfigFollowsTheCluster(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t, "kubeconfig-merge", "/root/.kube/config", "certificate-profile", "worker")
+	c.turn(noon)
+	c.relation(7).RemoteApplication = newScriptedCA(t, "ca").answers(c, 7, noon, nil)
+	c.turn(noon)
+	require.Empty(t, c.file("kubeconfig"))
+	require.Contains(t, c.snap.Status.Message, "waiting for the API server's URL")
+	require.Contains(t, c.file("kubelet.conf"), "tlsCertFile: "+filepath.Join(c.folder.Root(), "files/certificates/server.crt"))
+
+	merged := filepath.Join(c.root, "root/.kube/config")
+	require.NoError(t, os.MkdirAll(filepath.Dir(merged), 0o700))
+	require.NoError(t, os.WriteFile(merged, []byte("apiVersion: v1\nkind: Config\nusers:\n- name: mine\n  user: {token: secret}\n"), 0o600))
+	c.snap.Relations = append(c.snap.Relations, kubeControl(9, juju.Bag{"api-endpoints": `["https://10.0.0.2:6443", "https://10.0.0.1:6443/", "ftp://x"]`}))
+	c.turn(noon)
+	require.Contains(t, c.file("kubeconfig"), "server: https://10.0.0.1:6443\n")
+	require.Contains(t, c.file("kubeconfig"), "client-certificate: "+filepath.Join(c.folder.Root(), "files/certificates/client.crt"))
+	require.Contains(t, c.snap.Status.Message, "sends an unusable API endpoint")
+	both, err := os.ReadFile(merged)
+	require.NoError(t, err)
+	require.Contains(t, string(both), "mine")
+	require.Contains(t, string(both), "system:node:juju-1")
+
+	require.NoError(t, os.WriteFile(merged, []byte("users:\n- name: mine\n  user: {token: secret}\n"), 0o600))
+	c.survey()
+	c.turn(noon)
+	again, err := os.ReadFile(merged)
+	require.NoError(t, err)
+	require.Contains(t, string(again), "system:node:juju-1", "put back")
+
+	c.snap.Config["kubeconfig-credentials"] = "embedded"
+	c.turn(noon)
+	require.Contains(t, c.file("kubeconfig"), "client-key-data: ")
+	c.snap.Config["kubeconfig-merge"] = ""
+	c.turn(noon)
+	left, err := os.ReadFile(merged)
+	require.NoError(t, err)
+	require.Contains(t, string(left), "mine")
+	require.NotContains(t, string(left), "system:node", "taken out again")
+}
