@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,7 @@ func replayToDisk(t *testing.T, recorded wire.Relation, unit string) {
 	w.survey()
 
 	exchange := newExchange(t, recordedRequests(t, recorded, unit), w)
+	exchange.learn(slices.AppendSeq([]juju.Bag{answers.RemoteApplication}, maps.Values(answers.RemoteUnits))...)
 	w.snap.Relations[0].RemoteApplication = exchange.bag(answers.RemoteApplication)
 	w.snap.Relations[0].RemoteUnits = map[string]juju.Bag{}
 	for name, bag := range answers.RemoteUnits {
@@ -169,6 +171,19 @@ func newExchange(t *testing.T, recorded []string, w *world) *exchange {
 }
 
 var pemBlock = regexp.MustCompile(`(?s)-----BEGIN ([A-Z ]+)-----.*?-----END [A-Z ]+-----`)
+
+// learn makes the CAs of databags: who signed a CA is told by its own certificate only.
+func (e *exchange) learn(bags ...juju.Bag) {
+	for _, bag := range bags {
+		for _, value := range bag {
+			for _, block := range pemBlock.FindAllString(strings.ReplaceAll(value, `\n`, "\n"), -1) {
+				if c, err := cert.Parse(block); err == nil && c.IsCA {
+					e.ca(c)
+				}
+			}
+		}
+	}
+}
 
 // bag exchanges all that a databag holds; the CSR dialect's answers to other units' requests stay as recorded.
 func (e *exchange) bag(recorded juju.Bag) juju.Bag {
