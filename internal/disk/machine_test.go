@@ -160,7 +160,7 @@ func (m *machine) restart(t *testing.T, how loss) *disk.Folder {
 	require.NoError(t, os.RemoveAll(m.base))
 	require.NoError(t, os.Mkdir(m.base, 0o755))
 	m.root.materialise(t, m.base)
-	folder, err := disk.OpenOn(filepath.Join(m.base, "signet"), m.do)
+	folder, err := disk.OpenOn(filepath.Join(m.base, "signet"), m.do, disk.OnMachine(m.base))
 	require.NoError(t, err)
 	return folder
 }
@@ -232,7 +232,7 @@ func sweep(t *testing.T, s scenario) {
 	t.Helper()
 	start := func(t *testing.T) (*machine, *disk.Folder) {
 		m := newMachine(t)
-		folder, err := disk.OpenOn(filepath.Join(m.base, "signet"), m.do)
+		folder, err := disk.OpenOn(filepath.Join(m.base, "signet"), m.do, disk.OnMachine(m.base))
 		require.NoError(t, err)
 		s.before(t, folder)
 		m.heal()

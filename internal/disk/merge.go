@@ -128,7 +128,7 @@ func (f *Folder) readMergeable(path string) (string, mergeable, error) {
 	if err != nil {
 		return path, mergeable{}, trouble("read", path, err)
 	}
-	return path, mergeable{true, string(data), info.Mode().Perm(), ownerOf(info)}, nil
+	return path, mergeable{true, string(data), info.Mode().Perm(), OwnerOf(info)}, nil
 }
 
 // replaceMergeable writes a kubeconfig back as whose it is.

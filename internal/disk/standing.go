@@ -64,7 +64,7 @@ func (g generation) read(file string) (data []byte, intact, kept bool) {
 	if err != nil || hexSum(data) != written.Sum {
 		return nil, false, false
 	}
-	return data, true, info.Mode().Perm() == written.Mode && ownerOf(info) == written.Owner
+	return data, true, info.Mode().Perm() == written.Mode && OwnerOf(info) == written.Owner
 }
 
 // secret reports whether a file's content is for its owner only.

@@ -100,13 +100,14 @@ func give(file *os.File, owner *Owner) error {
 		return nil
 	}
 	info, err := file.Stat()
-	if err != nil || ownerOf(info) == *owner {
+	if err != nil || OwnerOf(info) == *owner {
 		return err
 	}
 	return file.Chown(owner.UID, owner.GID)
 }
 
-func ownerOf(info fs.FileInfo) Owner {
+// OwnerOf tells whose a file is.
+func OwnerOf(info fs.FileInfo) Owner {
 	status, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return Owner{-1, -1}
