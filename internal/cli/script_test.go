@@ -34,7 +34,9 @@ func TestMain(m *testing.M) {
 // TestScripts plays the stories of testdata/script on the embedded Juju. Each reads like a session at a terminal:
 //
 //	deploy signet N [option=value…]      signet itself, as a real charm
-//	deploy APP N                         a scripted consumer: etcd, kubernetes-control-plane, kubernetes-worker, k8s (v4
+//	deploy signet-node N [option=value…] the subordinate, alone on a machine
+//	deploy APP N                         a scripted provider: easyrsa (legacy dialect), self-signed and refusing (CSR dialect;
+//	                                     the second grants nothing to forbidden.example.com); a scripted consumer: etcd, kubernetes-control-plane, kubernetes-worker, k8s (v4
 //	                                     library), plain (writes only what the story writes), trusting (certificate_transfer)
 //	deploy-charm DIR N                   a charm among the story's files, in any language
 //	relate APP:ENDPOINT APP:ENDPOINT     and unrelate
@@ -47,6 +49,11 @@ func TestMain(m *testing.M) {
 //	bag UNIT|APP RELATION [KEY]          print a databag, without what Juju puts there
 //	status UNIT, hooks UNIT, files UNIT  print the status, the hooks that ran since the last time, what lies on disk
 //	certificates                         print who holds what; fails unless everything verifies
+//	service UNIT NAME ok|REASON          put a service on the unit's machine, which starts or fails
+//	programs UNIT                        print which of its machine's programs ran since the last time
+//	machine UNIT PATH                    print a file of its machine, or the names in a folder; put UNIT PATH TEXT writes one
+//	describe FILE                        print what the first certificate in a file says
+//	handshake DIR                        a TLS server and a client with the files in a folder, which verify each other
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	charmDir, err := filepath.Abs("../..")
@@ -65,7 +72,11 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			s.env = []string{"GORACE=atexit_sleep_ms=0"} // the race detector has every process wait a second at its end
-			env.Values[stageKey{}] = &story{stage: s, work: env.WorkDir, requests: newRequestConsumer()}
+			env.Values[stageKey{}] = &story{
+				stage: s, work: env.WorkDir, requests: newRequestConsumer(), easyRSA: &easyRSA{ca: scriptedCA{name: "easyrsa"}},
+				selfSigned: &selfSigned{ca: scriptedCA{name: "self-signed"}},
+				refusing:   &selfSigned{ca: scriptedCA{name: "refusing"}, forbid: "forbidden.example.com"},
+			}
 			env.Defer(func() {
 				if err := errors.Join(s.close(), os.RemoveAll(dir)); err != nil {
 					t.Error(err)
@@ -81,9 +92,12 @@ type stageKey struct{}
 
 // story is one script's stage and what it remembers.
 type story struct {
-	stage    *stage
-	work     string // where the story's files lie
-	requests *requestConsumer
+	stage      *stage
+	work       string // where the story's files lie
+	requests   *requestConsumer
+	easyRSA    *easyRSA
+	selfSigned *selfSigned
+	refusing   *selfSigned
 }
 
 type storyCommand struct {
@@ -115,6 +129,12 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"hooks":        {"unit", 1, (*story).hooks},
 		"files":        {"unit", 1, (*story).files},
 		"certificates": {"", 0, (*story).certificates},
+		"service":      {"unit name ok|reason", 3, (*story).service},
+		"programs":     {"unit", 1, (*story).programs},
+		"machine":      {"unit path", 2, (*story).machine},
+		"put":          {"unit path text", 3, (*story).put},
+		"describe":     {"file", 1, (*story).describe},
+		"handshake":    {"dir", 1, (*story).handshake},
 	} {
 		commands[name] = func(ts *testscript.TestScript, negated bool, args []string) {
 			if len(args) < command.min {
@@ -205,6 +225,7 @@ func (s *story) actor(app string) (actor, bool) {
 	actors := map[string]actor{
 		"etcd": etcd(), "kubernetes-control-plane": kubernetesControlPlane(), "kubernetes-worker": kubernetesWorker(),
 		"k8s": s.requests, "plain": plainActor{}, "trusting": trustingActor{},
+		"easyrsa": s.easyRSA, "self-signed": s.selfSigned, "refusing": s.refusing,
 	}
 	a, found := actors[app]
 	return a, found

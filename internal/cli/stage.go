@@ -85,7 +85,7 @@ func (s *stage) model() *sandbox.Model { return s.controller.Model() }
 
 // deploySignet deploys signet under a name, with its own option values.
 func (s *stage) deploySignet(app string, options map[string]any) error {
-	meta, err := charmMeta(s.charmDir)
+	meta, err := charmMeta(s.charmOf(app))
 	if err != nil {
 		return err
 	}
@@ -93,6 +93,14 @@ func (s *stage) deploySignet(app string, options map[string]any) error {
 		return err
 	}
 	return s.model().SetConfig(app, options)
+}
+
+// charmOf is the folder of an application's charm: signet-node is the same program under other metadata.
+func (s *stage) charmOf(app string) string {
+	if app == "signet-node" {
+		return filepath.Join(s.charmDir, "charms", "node")
+	}
+	return s.charmDir
 }
 
 // addSignetUnit adds a unit whose charm folder holds this very binary.
@@ -111,8 +119,8 @@ func (s *stage) addSignetUnit(app string) (string, error) {
 	}
 	for name, target := range map[string]string{
 		"dispatch":      binary,
-		"metadata.yaml": filepath.Join(s.charmDir, "metadata.yaml"),
-		"config.yaml":   filepath.Join(s.charmDir, "config.yaml"),
+		"metadata.yaml": filepath.Join(s.charmOf(app), "metadata.yaml"),
+		"config.yaml":   filepath.Join(s.charmOf(app), "config.yaml"),
 	} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			return "", err
