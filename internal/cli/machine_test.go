@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
 )
@@ -76,6 +77,7 @@ func (s *story) describe(_ context.Context, w *bytes.Buffer, args []string) erro
 	}
 	fmt.Fprintf(w, "common name: %s\norganization: %s\nissuer: %s\nserial: %x\n", leaf.Subject.CommonName,
 		strings.Join(leaf.Subject.Organization, ","), leaf.Issuer.CommonName, leaf.SerialNumber)
+	fmt.Fprintf(w, "days left: %d\n", int(time.Until(leaf.NotAfter).Hours()/24))
 	for _, name := range cert.NamesOf(leaf).List() {
 		fmt.Fprintf(w, "name: %s\n", name)
 	}

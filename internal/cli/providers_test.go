@@ -59,12 +59,12 @@ func (ca *scriptedCA) init() error {
 	return err
 }
 
-func (ca *scriptedCA) sign(template *x509.Certificate, public any) (string, error) {
+func (ca *scriptedCA) sign(template *x509.Certificate, public any, age time.Duration) (string, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		return "", err
 	}
-	template.SerialNumber, template.NotBefore, template.NotAfter = serial, time.Now().Add(-time.Minute), time.Now().AddDate(0, 3, 0)
+	template.SerialNumber, template.NotBefore, template.NotAfter = serial, time.Now().Add(-age), time.Now().Add(90*24*time.Hour-age)
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, public, ca.key)
 	return strings.TrimSpace(cert.Encode(der)), err
 }
@@ -159,15 +159,18 @@ func (e *easyRSA) issue(commonName string, sans []string) ([2]string, error) {
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	certificate, err := e.ca.sign(template, key.Public())
+	certificate, err := e.ca.sign(template, key.Public(), time.Minute)
 	e.ca.issued[ask] = [2]string{"Certificate:\n    Data:\n        Version: 3 (0x2)\n" + certificate, encoded.Reveal()}
 	return e.ca.issued[ask], err
 }
 
-// selfSigned answers in the CSR dialect; a request for a forbidden common name gets an error.
+// selfSigned answers in the CSR dialect. A request for a forbidden common name gets an error; of an aged one, the first
+// certificate of each common name is near its end.
 type selfSigned struct {
 	ca     scriptedCA
 	forbid string
+	aged   bool
+	seen   map[string]bool
 }
 
 func (*selfSigned) meta(app string) sandbox.CharmMeta {
@@ -250,7 +253,11 @@ func (p *selfSigned) answer(request string) (answer, refusal any, err error) {
 		if client {
 			template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 		}
-		if issued[0], err = p.ca.sign(template, parsed.PublicKey); err != nil {
+		age := time.Minute
+		if name := parsed.Subject.CommonName; p.aged && !p.seen[name] {
+			age, p.seen[name] = 80*24*time.Hour, true
+		}
+		if issued[0], err = p.ca.sign(template, parsed.PublicKey, age); err != nil {
 			return nil, nil, err
 		}
 		p.ca.issued[request] = issued

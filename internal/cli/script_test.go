@@ -35,8 +35,9 @@ func TestMain(m *testing.M) {
 //
 //	deploy signet N [option=value…]      signet itself, as a real charm
 //	deploy signet-node N [option=value…] the subordinate, alone on a machine
-//	deploy APP N                         a scripted provider: easyrsa (legacy dialect), self-signed and refusing (CSR dialect;
-//	                                     the second grants nothing to forbidden.example.com); a scripted consumer: etcd, kubernetes-control-plane, kubernetes-worker, k8s (v4
+//	deploy APP N                         a scripted provider: easyrsa (legacy dialect), self-signed, refusing and aged
+//	                                     (CSR dialect; refusing grants nothing to forbidden.example.com, aged gives first
+//	                                     certificates that are near their end); a scripted consumer: etcd, kubernetes-control-plane, kubernetes-worker, k8s (v4
 //	                                     library), plain (writes only what the story writes), trusting (certificate_transfer)
 //	deploy-charm DIR N                   a charm among the story's files, in any language
 //	relate APP:ENDPOINT APP:ENDPOINT     and unrelate
@@ -76,6 +77,7 @@ func TestScripts(t *testing.T) {
 				stage: s, work: env.WorkDir, requests: newRequestConsumer(), easyRSA: &easyRSA{ca: scriptedCA{name: "easyrsa"}},
 				selfSigned: &selfSigned{ca: scriptedCA{name: "self-signed"}},
 				refusing:   &selfSigned{ca: scriptedCA{name: "refusing"}, forbid: "forbidden.example.com"},
+				aged:       &selfSigned{ca: scriptedCA{name: "aged"}, aged: true, seen: map[string]bool{}},
 			}
 			env.Defer(func() {
 				if err := errors.Join(s.close(), os.RemoveAll(dir)); err != nil {
@@ -98,6 +100,7 @@ type story struct {
 	easyRSA    *easyRSA
 	selfSigned *selfSigned
 	refusing   *selfSigned
+	aged       *selfSigned
 }
 
 type storyCommand struct {
@@ -225,7 +228,7 @@ func (s *story) actor(app string) (actor, bool) {
 	actors := map[string]actor{
 		"etcd": etcd(), "kubernetes-control-plane": kubernetesControlPlane(), "kubernetes-worker": kubernetesWorker(),
 		"k8s": s.requests, "plain": plainActor{}, "trusting": trustingActor{},
-		"easyrsa": s.easyRSA, "self-signed": s.selfSigned, "refusing": s.refusing,
+		"easyrsa": s.easyRSA, "self-signed": s.selfSigned, "refusing": s.refusing, "aged": s.aged,
 	}
 	a, found := actors[app]
 	return a, found

@@ -24,7 +24,7 @@ func (s *step) install(items []item, relation juju.Relation) {
 	kept := false
 	for _, i := range items {
 		switch {
-		case i.best != nil && !s.preferStanding(i):
+		case i.best != nil && !i.rekeyed && !s.preferStanding(i):
 			files = append(files, certificateFiles(i)...)
 			continue
 		case i.best == nil:
@@ -77,6 +77,12 @@ func (s *step) stands(file string) bool {
 func (s *step) standing(file string) []*x509.Certificate {
 	found, _ := cert.ParseCertificates(s.snap.Local["text."+certificatesBundle+"."+file])
 	return found
+}
+
+// installed reports whether the best answer is what stands on disk, with its key.
+func (s *step) installed(i item) bool {
+	chain := s.standing(i.name + ".crt")
+	return len(chain) > 0 && chain[0].Equal(i.best.leaf) && s.stands(i.name+".key")
 }
 
 // preferStanding reports whether what is on disk serves better than a legacy answer: a certificate under this unit's

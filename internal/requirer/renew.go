@@ -105,8 +105,13 @@ func (s *step) askRefused(i *item) {
 // replaceRequest makes a new request in place of the one whose certificate, if it has one, is named.
 func (s *step) replaceRequest(i *item, replaces string, times int) {
 	former := i.want.Request
-	newKey := s.settings.NewKeys && i.best != nil
-	if s.makeRequest(i, replaces, newKey); i.want.Request != former {
+	i.rekeyed = s.settings.NewKeys && i.best != nil
+	if i.rekeyed && !s.installed(*i) { // the key of what is to be installed must not go first
+		i.rekeyed = false
+		s.wake(s.now.Add(time.Minute))
+		return
+	}
+	if s.makeRequest(i, replaces, i.rekeyed); i.want.Request != former {
 		s.noteAsked(*i, times)
 	}
 }

@@ -60,6 +60,7 @@ type item struct {
 	alsoClient    bool // a server's certificate that must be good for a client as well
 	want          dialect.Want
 	best          *accepted
+	rekeyed       bool              // best is on disk, and its successor is asked for under a new key
 	spent         *x509.Certificate // answers the standing request, but is revoked or over
 	refused       bool              // the standing request is refused, or answered with something unusable
 }
