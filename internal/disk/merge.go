@@ -115,8 +115,8 @@ type mergeable struct {
 // readMergeable reads a kubeconfig, through links, and gives where it is. One that is not there will be made.
 func (f *Folder) readMergeable(path string) (string, mergeable, error) {
 	path = f.onMachine(path)
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+	if behind, err := filepath.EvalSymlinks(path); err == nil {
+		path = behind
 	}
 	if err := f.safe(filepath.Dir(path), "kubeconfig "+filepath.Base(path)); err != nil {
 		return path, mergeable{}, err

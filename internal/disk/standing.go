@@ -86,15 +86,6 @@ func (g generation) intact() (files map[string][]byte, whole bool) {
 	return files, whole
 }
 
-// sums are those of all files.
-func (m manifest) sums() order.Sums {
-	sums := order.Sums{}
-	for file, written := range m.Files {
-		sums[file] = written.Sum
-	}
-	return sums
-}
-
 // stands reports whether just this order's bundle is in a folder, undamaged. What is rendered of other files follows
 // from them, and from a program that may be a newer one.
 func stands(dir string, o order.Install, files []content) bool {

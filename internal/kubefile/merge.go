@@ -15,7 +15,7 @@ import (
 // whoever wrote them.
 const Overwrite = "*"
 
-// ErrForeign: an entry of a wanted name is there, and neither says what it should nor is what was written formerly.
+// ErrForeign says that an entry of a wanted name is there, and neither says what it should nor is what was written formerly.
 var ErrForeign = errors.New("is there and not from this charm")
 
 // Merge puts the cluster, user and context of k into an existing kubeconfig and keeps everything else of it: other

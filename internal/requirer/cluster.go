@@ -37,11 +37,11 @@ func readClusterSettings(config *juju.Config) Cluster {
 		Domain: strings.Trim(strings.ToLower(config.Text("dns-domain", "")), "."),
 		Server: config.Text("kubernetes-server", ""),
 	}
-	if _, err := hostName(cluster.Node); cluster.Node != "" && err != nil {
+	if err := checkHostName(cluster.Node); cluster.Node != "" && err != nil {
 		config.Refuse("node-name", "%v", err)
 		cluster.Node = ""
 	}
-	if _, err := hostName(cluster.Domain); cluster.Domain != "" && err != nil {
+	if err := checkHostName(cluster.Domain); cluster.Domain != "" && err != nil {
 		config.Refuse("dns-domain", "%v", err)
 		cluster.Domain = ""
 	}
@@ -65,12 +65,12 @@ func readClusterSettings(config *juju.Config) Cluster {
 	return cluster
 }
 
-func hostName(text string) (string, error) {
+func checkHostName(text string) error {
 	names, err := cert.ParseNames([]string{text})
 	if err == nil && (len(names.DNS) != 1 || strings.HasPrefix(text, "*")) {
-		err = fmt.Errorf("%q is not a host name", text)
+		return fmt.Errorf("%q is not a host name", text)
 	}
-	return text, err
+	return err
 }
 
 // serverFault says why a URL cannot be that of an API server. It does not repeat the URL, which may hold a password.
@@ -108,7 +108,7 @@ func (s *step) readCluster() {
 				servers[strings.TrimSuffix(endpoint, "/")] = true
 			}
 			if domain := strings.Trim(strings.ToLower(bag["domain"]), "."); domain != "" {
-				if _, err := hostName(domain); err == nil {
+				if err := checkHostName(domain); err == nil {
 					domains[domain] = true
 				}
 			}

@@ -121,7 +121,7 @@ func makeScriptedCA(t *testing.T, name string, above *scriptedCA) *scriptedCA {
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: noon.Add(-time.Hour), NotAfter: noon.AddDate(5, 0, 0),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
-	parent, signer := template, crypto.Signer(key)
+	parent, signer := template, key
 	if above != nil {
 		parent, signer = above.cert, above.key
 	}
