@@ -41,8 +41,9 @@ demo: build ## Tell the whole story on an embedded Juju; succeeds only if every 
 	dist/signet sandbox demo
 
 .PHONY: test
-test: ## Run all tests (PACKAGES)
+test: ## Run all tests (PACKAGES), and have Kubernetes' own client judge what is written for it
 	go test $(PACKAGES)
+	cd e2e/clientgo && go test ./...
 
 .PHONY: race
 race: ## Run all tests with the race detector, which needs a C compiler (PACKAGES)

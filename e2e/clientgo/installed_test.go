@@ -12,7 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/rest"
 
-	"github.com/signet-charm/signet/internal/kubefile"
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/disk"
+	"github.com/signet-charm/signet/internal/order"
 )
 
 // TestInstalledFiles judges the folder that SIGNET_BUNDLE names: kubeconfig, kubelet.conf, ca.crt, and server and
@@ -26,18 +28,32 @@ func TestInstalledFiles(t *testing.T) {
 	judge(t, folder)
 }
 
-// The judge itself is tried on a folder as signet would lay it.
-func TestJudgeLikesAGoodFolder(t *testing.T) {
+// What signet's disk lays, of an order as its consumer's side gives it, is judged each day.
+func TestWhatTheDiskLays(t *testing.T) {
 	t.Parallel()
-	folder := newAuthority(t).lay(t)
-	rendered, err := byPath(folder).Render()
-	require.NoError(t, err)
-	put(t, folder, "kubeconfig", rendered)
-	put(t, folder, "kubelet.conf", kubefile.Kubelet{
-		CertFile: filepath.Join(folder, "server.crt"), KeyFile: filepath.Join(folder, "server.key"),
-		ClientCAFile: filepath.Join(folder, "ca.crt"),
-	}.Render())
-	judge(t, folder)
+	for name, embed := range map[string]bool{"by path": false, "embedded": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			made := newAuthority(t).lay(t)
+			folder, err := disk.Open(t.TempDir())
+			require.NoError(t, err)
+			install := order.Install{Name: "certificates", Files: []order.File{
+				{Name: "kubeconfig", Kubeconfig: &order.Kubeconfig{
+					Cluster: "juju-model", User: "system:node:node1", Context: "system:node:node1@juju-model", Server: "https://127.0.0.1:6443",
+					CA: "ca.crt", Certificate: "client.crt", Key: "client.key", Embed: embed,
+				}},
+				{Name: "kubelet.conf", Kubelet: &order.Kubelet{Certificate: "server.crt", Key: "server.key", ClientCA: "ca.crt"}},
+			}}
+			for _, file := range []string{"ca.crt", "server.crt", "client.crt"} {
+				install.Files = append(install.Files, order.File{Name: file, Text: get(t, made, file)})
+			}
+			for _, file := range []string{"server.key", "client.key"} {
+				install.Files = append(install.Files, order.File{Name: file, Key: cert.NewKey(get(t, made, file))})
+			}
+			require.Nil(t, folder.Carry(t.Context(), install).Failure)
+			judge(t, filepath.Join(folder.Root(), "files", "certificates"))
+		})
+	}
 }
 
 // judge checks a folder: the kubeconfig and the drop-in are read strictly, and client.crt as the kubeconfig shows it and
