@@ -11,16 +11,26 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/signet-charm/signet/internal/order"
 )
+
+// patience bounds how long a program may take: a turn waits for it, and a hook for the turn. A service that takes longer
+// to start is reported as failed, and looked at again later.
+const patience = 2 * time.Minute
 
 // Run runs a program and gives what it printed, to both outputs, and how it ended.
 type Run func(ctx context.Context, program string, args ...string) (output string, err error)
 
 // Child runs a program as a child of this process.
 func Child(ctx context.Context, program string, args ...string) (string, error) {
-	output, err := exec.CommandContext(ctx, program, args...).CombinedOutput() //nolint:gosec // the callers below name the programs
+	command := exec.CommandContext(ctx, program, args...) //nolint:gosec // the callers below name the programs
+	command.WaitDelay = time.Second                       // what it started may keep its outputs open
+	output, err := command.CombinedOutput()
+	if ctx.Err() != nil {
+		err = fmt.Errorf("it did not end within %s", patience)
+	}
 	return string(output), err
 }
 
@@ -34,7 +44,12 @@ func (m *Machine) Carry(ctx context.Context, o order.Order) order.Answer {
 	if m.last(what) == o.ID() {
 		return order.Answer{Order: o.ID(), State: order.Done}
 	}
-	if err := do(ctx); err != nil {
+	bounded, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	if err := do(bounded); err != nil {
+		if ctx.Err() != nil { // this process is told to end
+			return order.Answer{Order: o.ID(), State: order.Pending}
+		}
 		return failed(o, err)
 	}
 	blob, err := json.Marshal(ran{What: what, Order: o.ID()})

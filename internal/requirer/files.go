@@ -56,9 +56,7 @@ func (s *step) install(items []item, relation juju.Relation) {
 	}
 	s.link(sums)
 	s.merge(sums)
-	if len(absent) == 0 { // a service that misses one would be started for nothing
-		s.reload(sums)
-	}
+	s.reload(sums, len(absent) == 0)
 }
 
 func (s *step) bundle(files []order.File) order.Install {
@@ -132,7 +130,7 @@ func (s *step) reportGroups(items []item) {
 func certificateFiles(i item) []order.File {
 	chain := []string{i.best.offer.Issued.Certificate}
 	for _, issuer := range i.best.offer.Issued.Issuers {
-		if !slices.Contains(i.best.offer.Trust, issuer) { // who verifies has the trusted ones already
+		if parsed, err := cert.Parse(issuer); err != nil || !cert.SelfSigned(parsed) { // who verifies has the root already
 			chain = append(chain, issuer)
 		}
 	}

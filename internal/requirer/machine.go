@@ -5,6 +5,7 @@ package requirer
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
@@ -53,9 +54,13 @@ func (s *step) merge(sums order.Sums) {
 	}
 }
 
-// reload has services take up the files that matter to them, in the operator's order, once for each change.
-func (s *step) reload(sums order.Sums) {
+// reload has services take up the files that matter to them, in the operator's order, once for each change. One that
+// never did waits until all certificates are there: it would be started for nothing.
+func (s *step) reload(sums order.Sums, complete bool) {
 	for _, reload := range s.settings.Reloads {
+		if !complete && s.snap.Local["ran.reload."+reload.Service] == "" {
+			continue
+		}
 		wanted := order.Reload{Service: reload.Service, Verb: reload.Verb, Files: order.Sums{}}
 		for file, sum := range sums {
 			if len(reload.Files) == 0 || slices.Contains(reload.Files, file) {
@@ -66,10 +71,17 @@ func (s *step) reload(sums order.Sums) {
 	}
 }
 
+// maxTrusted bounds how many CAs one provider can have trusted.
+const maxTrusted = 100
+
 // trustProvider notes whom a provider says to trust.
 func (s *step) trustProvider(relation juju.Relation) {
 	certificates := dialect.Trusted(relation)
 	s.unclear = s.unclear || len(certificates) == 0
+	if len(certificates) > maxTrusted {
+		s.report(juju.Waiting, "%s says to trust %d CAs: only %d of them are", relation.RemoteApp, len(certificates), maxTrusted)
+		certificates = certificates[:maxTrusted]
+	}
 	for _, text := range certificates {
 		if parsed, err := cert.ParseCertificates(text); err == nil {
 			s.provided = append(s.provided, s.current(parsed)...)
@@ -115,10 +127,23 @@ const (
 	longestAgain = time.Hour
 )
 
+// failedPrefix is before the names of unit state that note attempts.
+const failedPrefix = "failed."
+
+// forget drops the notes on services that are not to be reloaded any more.
+func (s *step) forget() {
+	for key := range s.snap.State {
+		service, isReload := strings.CutPrefix(key, failedPrefix+"reload.")
+		if isReload && !slices.ContainsFunc(s.settings.Reloads, func(r Reload) bool { return r.Service == service }) {
+			s.decision.State[key] = ""
+		}
+	}
+}
+
 // run has one of the machine's programs run for an order, once. One that fails is run again after a pause; the files
 // stay as they are, and the status says what failed until it does not.
 func (s *step) run(wanted order.Order, what string) {
-	key := "failed." + what
+	key := failedPrefix + what
 	if s.snap.Local["ran."+what] == string(wanted.ID()) {
 		s.decision.State[key] = ""
 		return
@@ -130,6 +155,8 @@ func (s *step) run(wanted order.Order, what string) {
 	again := last.At.Add(min(firstAgain<<min(max(last.Times-1, 0), 8), longestAgain))
 	answer, answered := s.answers[wanted.ID()]
 	switch {
+	case answered && answer.State == order.Pending:
+		s.wake(s.now.Add(retry))
 	case answered && answer.Failure == nil:
 		s.decision.State[key] = ""
 	case answered:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/signet-charm/signet/internal/cert"
@@ -82,7 +83,7 @@ func (s *step) server(relation juju.Relation) (item, error) {
 	names := s.settings.Names.With(usable(ingress)).
 		With(usable([]string{commonName, "127.0.0.1", s.snap.Local["hostname"], s.snap.Local["fqdn"]}))
 	for _, endpoint := range slices.Sorted(maps.Keys(s.snap.Addresses)) {
-		names = names.With(usable(s.snap.Addresses[endpoint].Bind))
+		names = names.With(usable(slices.DeleteFunc(slices.Clone(s.snap.Addresses[endpoint].Bind), isLocal)))
 	}
 	switch s.settings.Profile {
 	case ControlPlane:
@@ -166,6 +167,12 @@ func usable(candidates []string) cert.Names {
 		}
 	}
 	return names
+}
+
+// isLocal reports whether an address means something on one link or host only.
+func isLocal(text string) bool {
+	address, err := netip.ParseAddr(text)
+	return err == nil && (address.IsLinkLocalUnicast() || address.IsLoopback())
 }
 
 var errNoHostname = errors.New("waiting for the machine's host name; or set the option node-name")

@@ -80,13 +80,15 @@ func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.
 	}
 	s.readCluster()
 	s.receive()
-	s.ask()
-	s.trustMachine()
+	relations := s.providers()
+	s.trustMachine() // before services start that rely on it
+	s.ask(relations)
+	s.forget()
 	return s.decision
 }
 
-// ask asks every related provider for this unit's certificates, and installs what is answered.
-func (s *step) ask() {
+// providers gives the relations with who may certify this unit, by ascending ID, and notes whom they say to trust.
+func (s *step) providers() []juju.Relation {
 	var relations []juju.Relation
 	for _, relation := range s.snap.On(juju.Requires, dialect.Interface) {
 		if !relation.Broken {
@@ -94,6 +96,11 @@ func (s *step) ask() {
 			s.trustProvider(relation)
 		}
 	}
+	return relations
+}
+
+// ask asks every provider for this unit's certificates, and installs what is answered.
+func (s *step) ask(relations []juju.Relation) {
 	if len(relations) == 0 {
 		return
 	}

@@ -60,7 +60,7 @@ func TestServicesTakeUpWhatMattersToThem(t *testing.T) {
 	c.relation(7).RemoteApplication = ca.answers(c, 7, noon, nil)
 	c.turn(noon)
 	require.Equal(t, []string{
-		"systemctl reload-or-restart kubelet.service", "systemctl restart etcd.service", "systemctl reload nginx.service", "update-ca-certificates",
+		"update-ca-certificates", "systemctl reload-or-restart kubelet.service", "systemctl restart etcd.service", "systemctl reload nginx.service",
 	}, c.programs())
 	c.turn(noon.Add(time.Hour))
 	require.Empty(t, c.programs(), "nothing changed")
