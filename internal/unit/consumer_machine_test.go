@@ -3,7 +3,10 @@
 package unit_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,7 +15,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
+	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 )
@@ -203,4 +208,83 @@ func TestAKubeconfigFollowsTheCluster(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(left), "mine")
 	require.NotContains(t, string(left), "system:node", "taken out again")
+}
+
+// A further certificate that never comes does not keep services from what renews the others.
+func TestAMissingCertificateHoldsUpNoService(t *testing.T) {
+	t.Parallel()
+	ca := newScriptedCA(t, "ca")
+	c := newConsumer(t, "reload", "app")
+	c.turn(noon)
+	c.relation(7).RemoteApplication = ca.answers(c, 7, noon, nil)
+	c.turn(noon)
+	require.Contains(t, c.programs(), "systemctl reload-or-restart app.service")
+	c.snap.Config["client-certificates"] = "never=never"
+	c.snap.Config["extra_sans"] = "new.example.com"
+	c.turn(noon)
+	server := strings.TrimSpace(c.snap.Local["request.server"])
+	c.relation(7).RemoteApplication = juju.Bag{"certificates": encoded(t, []any{ca.entry(server, ca.issue(server, noon, nil))})}
+	c.turn(noon)
+	require.Contains(t, c.snap.Status.Message, "waiting for the client and never certificate")
+	require.Contains(t, c.programs(), "systemctl reload-or-restart app.service")
+}
+
+// Whatever an operator sets, and whatever is damaged on the machine, the unit comes to rest with a pair that fits.
+func TestAConsumerComesToRest(t *testing.T) {
+	t.Parallel()
+	options := map[string][]any{
+		"certificate-profile":    {"generic", "worker", "control-plane", "etcd", "other"},
+		"links":                  {"", "charmed-kubernetes", "etcd server.crt=/etc/x", "server.crt=/etc/x ca.crt=/etc/x", "kubelet.conf=/etc/k.conf"},
+		"reload":                 {"", "app", "absent restart:app", "app=nothing", "reload:app=server.crt"},
+		"kubernetes-server":      {"", "https://10.0.0.1:6443", "http://x"},
+		"kubeconfig-credentials": {"path", "embedded"},
+		"kubeconfig-merge":       {"", "/root/.kube/config", "/etc/x", "relative"},
+		"client-certificates":    {"", "admin=admin,system:masters", "server=x", "a=b c=d"},
+		"trust-store":            {true, false, "yes"},
+		"overwrite-files":        {true, false},
+		"rotate-key-on-renewal":  {true, false},
+		"key-mode":               {"auto", "0400", "0777"},
+	}
+	names := slices.Sorted(maps.Keys(options))
+	rapid.Check(t, func(draw *rapid.T) {
+		c, ca := newConsumer(t), newScriptedCA(t, "ca")
+		now := noon
+		for range rapid.IntRange(1, 4).Draw(draw, "steps") {
+			for _, name := range rapid.SliceOfN(rapid.SampledFrom(names), 0, 4).Draw(draw, "options") {
+				c.snap.Config[name] = rapid.SampledFrom(options[name]).Draw(draw, name)
+			}
+			if rapid.Bool().Draw(draw, "answered") {
+				c.turn(now)
+				c.relation(7).RemoteApplication = ca.answers(c, 7, now, nil)
+			}
+			for _, place := range []string{c.root, filepath.Join(c.folder.Root(), "files")} {
+				if rapid.Bool().Draw(draw, "damage") {
+					damageOne(t, place)
+					c.survey()
+				}
+			}
+			c.turn(now)
+			now = now.Add(time.Duration(rapid.IntRange(0, 20*24).Draw(draw, "hours")) * time.Hour)
+		}
+		if c.file("server.crt") != "" {
+			leaf, err := cert.Parse(c.file("server.crt"))
+			require.NoError(draw, err)
+			require.True(draw, cert.KeyMatches(cert.NewKey(c.file("server.key")), leaf))
+		}
+	})
+}
+
+// damageOne empties the first file that lies below a folder.
+func damageOne(t *testing.T, folder string) {
+	errFound := errors.New("found")
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return nil //nolint:nilerr // what is not there cannot be damaged
+		}
+		require.NoError(t, os.Remove(path))
+		return errFound
+	})
+	if err != nil {
+		require.ErrorIs(t, err, errFound)
+	}
 }
