@@ -26,11 +26,13 @@ BENCHTIME ?= 1s
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(CURDIR)/.tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 GOVULNCHECK_VERSION := v1.9.0
+KUBERNETES_VERSION := v1.37.2
+KUBE_APISERVER := $(CURDIR)/.tools/kubernetes-$(KUBERNETES_VERSION)/kube-apiserver
 GOVULNCHECK := $(CURDIR)/.tools/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: ## Build the static program for this machine: dist/signet
@@ -48,6 +50,12 @@ test: ## Run all tests (PACKAGES), and have Kubernetes' own client judge what is
 .PHONY: race
 race: ## Run all tests with the race detector, which needs a C compiler (PACKAGES)
 	CGO_ENABLED=1 go test -race $(PACKAGES)
+
+.PHONY: e2e-kubernetes
+e2e-kubernetes: $(KUBE_APISERVER) ## Have a real kube-apiserver, etcd and kubectl use what is laid on disk; builds the first once, for 12 minutes
+	.ci/want etcd etcd-server
+	.ci/want kubectl kubernetes-client
+	SIGNET_KUBE_APISERVER=$(KUBE_APISERVER) go test -tags e2e -count=1 -timeout 15m -v -run '^TestKubernetes$$' ./internal/cli
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (PACKAGES)
@@ -92,6 +100,10 @@ dist/signet-node_%.charm: dist/linux_%/signet FORCE
 # The version is part of the path, so that a new pin installs anew and an old one is never taken for it.
 $(GOLANGCI_LINT):
 	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(KUBE_APISERVER):
+	cd e2e/kubernetes && go build -o $@ -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION) \
+		-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37" .
 
 $(GOVULNCHECK):
 	GOBIN=$(@D) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)

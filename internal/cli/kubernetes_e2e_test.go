@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+//go:build e2e
+
+package cli
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/signet-charm/signet/internal/cert"
+)
+
+// TestKubernetes has a real kube-apiserver and kubectl use what signet lays on disk: "make e2e-kubernetes" runs it.
+func TestKubernetes(t *testing.T) {
+	c := newCluster(t)
+	for _, step := range []struct {
+		sentence string
+		run      func(*testing.T)
+	}{
+		{"the administrator is a cluster administrator", c.administrator},
+		{"the node is system:node:node1 and may do what a node may", c.node},
+		{"the API server's own client is system:kube-apiserver", c.apiServer},
+		{"a certificate of another CA, and a server's, are Unauthorized", c.strangers},
+		{"certificates are renewed while a watch runs and nothing drops", c.renewal},
+		{"client-go takes the files for what they are", c.judged},
+		{"openssl verifies both sides", c.openssl},
+	} {
+		if !t.Run(step.sentence, step.run) {
+			return
+		}
+	}
+}
+
+func (c *cluster) administrator(t *testing.T) {
+	c.sees(t, "kubernetes-admin", "control-plane", "admin.kubeconfig", "auth", "whoami")
+	c.sees(t, "yes", "control-plane", "admin.kubeconfig", "auth", "can-i", "*", "*")
+	for _, name := range []string{"node1", "node2"} {
+		path := filepath.Join(c.dir, name+".yaml")
+		require.NoError(t, os.WriteFile(path, []byte("apiVersion: v1\nkind: Node\nmetadata: {name: "+name+"}\n"), 0o600))
+		c.sees(t, "created", "control-plane", "admin.kubeconfig", "create", "-f", path)
+	}
+	c.sees(t, "created", "control-plane", "admin.kubeconfig", "create", "namespace", "work")
+	c.sees(t, "created", "control-plane", "admin.kubeconfig", "create", "secret", "generic", "hidden", "--from-literal=a=b")
+}
+
+func (c *cluster) node(t *testing.T) {
+	c.sees(t, "system:node:node1", "worker", "kubeconfig", "auth", "whoami")
+	c.sees(t, "system:nodes", "worker", "kubeconfig", "auth", "whoami")
+	c.sees(t, "node1", "worker", "kubeconfig", "get", "node", "node1")
+	c.sees(t, "patched", "worker", "kubeconfig", "patch", "node", "node1", "-p", `{"metadata":{"labels":{"example.com/rack":"7"}}}`)
+	c.sees(t, "orbidden", "worker", "kubeconfig", "patch", "node", "node2", "-p", `{"metadata":{"labels":{"example.com/rack":"7"}}}`)
+	c.sees(t, "orbidden", "worker", "kubeconfig", "label", "node", "node1", "node-restriction.kubernetes.io/a=b")
+	c.sees(t, "orbidden", "worker", "kubeconfig", "get", "secret", "hidden")
+}
+
+func (c *cluster) apiServer(t *testing.T) {
+	c.sees(t, "system:kube-apiserver", "control-plane", "kubeconfig", "auth", "whoami")
+	c.sees(t, "orbidden", "control-plane", "kubeconfig", "get", "nodes")
+}
+
+// strangers are a client of a CA that only bears our CA's name, and a server's certificate shown by a client.
+func (c *cluster) strangers(t *testing.T) {
+	foreign := c.foreignCA(t)
+	for name, credentials := range map[string]struct{ certificate, key, ca, want string }{
+		"of another CA":                  {filepath.Join(foreign, "client.crt"), filepath.Join(foreign, "client.key"), c.file("worker", "ca.crt"), "Unauthorized"},
+		"a server's":                     {c.file("worker", "server.crt"), c.file("worker", "server.key"), c.file("worker", "ca.crt"), "Unauthorized"},
+		"to a client who trusts another": {c.file("worker", "client.crt"), c.file("worker", "client.key"), filepath.Join(foreign, "ca.crt"), "x509"},
+	} {
+		output, err := c.run("--server=https://"+c.api, "--certificate-authority="+credentials.ca,
+			"--client-certificate="+credentials.certificate, "--client-key="+credentials.key, "get", "namespaces")
+		t.Logf("$ kubectl get namespaces (%s)\n%s", name, output)
+		require.Error(t, err)
+		require.Contains(t, output, credentials.want, name)
+	}
+}
+
+// foreignCA gives a folder with a CA of our CA's name, under another key, and an administrator's certificate of it.
+func (c *cluster) foreignCA(t *testing.T) string {
+	text, err := os.ReadFile(c.file("worker", "ca.crt"))
+	require.NoError(t, err)
+	ours, err := cert.Parse(string(text))
+	require.NoError(t, err)
+	dir := t.TempDir()
+	write := func(name string, template, parent *x509.Certificate, signer *ecdsa.PrivateKey) *ecdsa.PrivateKey {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		require.NoError(t, err)
+		if signer == nil {
+			signer = key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+		require.NoError(t, err)
+		encoded, err := cert.EncodeKey(key)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".crt"), []byte(cert.Encode(der)), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".key"), []byte(encoded.Reveal()), 0o600))
+		return key
+	}
+	valid := x509.Certificate{NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), SerialNumber: big.NewInt(7)}
+	authority := valid
+	authority.RawSubject, authority.IsCA, authority.BasicConstraintsValid = ours.RawSubject, true, true
+	authority.KeyUsage = x509.KeyUsageCertSign
+	signer := write("ca", &authority, &authority, nil)
+	client := valid
+	client.Subject = pkix.Name{CommonName: "kubernetes-admin", Organization: []string{"system:masters"}}
+	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	write("client", &client, &authority, signer)
+	return dir
+}
+
+// renewal has every certificate of the cluster replaced while a watch runs and others call without a pause.
+func (c *cluster) renewal(t *testing.T) {
+	watch := c.watch("control-plane", "admin.kubeconfig", "get", "configmaps", "--watch", "-o", "name")
+	c.sees(t, "created", "control-plane", "admin.kubeconfig", "create", "configmap", "before")
+	c.until("the watch runs", func() error { return watch.saw("configmap/before") })
+
+	const enough = 40
+	var calls atomic.Int32
+	failures, stop, done := []string{}, make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for app, kubeconfig := range map[string]string{"control-plane": "admin.kubeconfig", "worker": "kubeconfig"} {
+				calls.Add(1)
+				if output, err := c.kubectl(app, kubeconfig, "get", "node", "node1", "-o", "name"); err != nil {
+					failures = append(failures, output)
+				}
+			}
+		}
+	}()
+	before := c.serials(t)
+	for app, options := range map[string]map[string]any{
+		"etcd":          {"extra_sans": "renewed.example.com", "certificate-organization": "renewed"},
+		"control-plane": {"extra_sans": "renewed.example.com", "certificate-organization": "renewed", "client-certificates": "admin=kubernetes-admin,system:masters,renewed"},
+		"worker":        {"extra_sans": "renewed.example.com", "certificate-organization": "renewed"},
+	} {
+		require.NoError(t, c.stage.model().SetConfig(app, options))
+	}
+	c.settle()
+	after := c.serials(t)
+	for file, serial := range before {
+		require.NotEqual(t, serial, after[file], file)
+	}
+	began := time.Now()
+	served := ""
+	c.until("kube-apiserver serves the new certificate", func() error {
+		if served = c.served(t); served != after["control-plane/server.crt"] {
+			return fmt.Errorf("it serves %s", served)
+		}
+		return nil
+	})
+	t.Logf("%d certificates replaced; kube-apiserver served the new one %s later", len(before), time.Since(began).Round(time.Second))
+	c.sees(t, "renewed", "control-plane", "admin.kubeconfig", "auth", "whoami")
+	c.sees(t, "created", "control-plane", "admin.kubeconfig", "create", "configmap", "after")
+	c.until("the same watch goes on", func() error { return watch.saw("configmap/after") })
+	c.until("others called often", func() error {
+		if calls.Load() < enough {
+			return fmt.Errorf("%d times", calls.Load())
+		}
+		return nil
+	})
+	close(stop)
+	<-done
+	t.Logf("the watch (process %d) saw:\n%s\n%d calls meanwhile, %d failed", watch.command.Process.Pid, watch.output, calls.Load(), len(failures))
+	require.Empty(t, failures)
+}
+
+// serials are those of all certificates on disk.
+func (c *cluster) serials(t *testing.T) map[string]string {
+	found := map[string]string{}
+	for _, file := range []string{
+		"etcd/server.crt", "etcd/client.crt", "control-plane/server.crt", "control-plane/client.crt", "control-plane/admin.crt",
+		"worker/server.crt", "worker/client.crt",
+	} {
+		app, name, _ := strings.Cut(file, "/")
+		text, err := os.ReadFile(c.file(app, name))
+		require.NoError(t, err)
+		leaf, err := cert.Parse(string(text))
+		require.NoError(t, err)
+		found[file] = cert.SerialText(leaf.SerialNumber)
+	}
+	return found
+}
+
+// served is the serial of the certificate that the API server shows now.
+func (c *cluster) served(t *testing.T) string {
+	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // only looked at
+	conn, err := dialer.DialContext(t.Context(), "tcp", c.api)
+	require.NoError(t, err)
+	defer conn.Close()
+	shown, ok := conn.(*tls.Conn)
+	require.True(t, ok)
+	return cert.SerialText(shown.ConnectionState().PeerCertificates[0].SerialNumber)
+}
+
+func (c *cluster) judged(t *testing.T) {
+	command := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-run", "TestInstalledFiles", "./...")
+	command.Dir = filepath.Join(c.stage.charmDir, "e2e", "clientgo")
+	command.Env = append(os.Environ(), "SIGNET_BUNDLE="+filepath.Dir(c.file("worker", "kubeconfig")))
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, string(output))
+}
+
+func (c *cluster) openssl(t *testing.T) {
+	for _, app := range []string{"control-plane", "worker", "etcd"} {
+		require.NoError(t, opensslHandshake(t.Context(), filepath.Dir(c.file(app, "ca.crt"))))
+	}
+	spoilt, foreign := t.TempDir(), c.foreignCA(t)
+	for name, from := range map[string]string{
+		"server.crt": c.file("worker", "server.crt"), "server.key": c.file("worker", "server.key"),
+		"client.crt": c.file("worker", "client.crt"), "client.key": c.file("worker", "client.key"), "ca.crt": filepath.Join(foreign, "ca.crt"),
+	} {
+		require.NoError(t, os.Symlink(from, filepath.Join(spoilt, name)))
+	}
+	require.ErrorContains(t, opensslHandshake(t.Context(), spoilt), "openssl s_client", "under another CA")
+}
