@@ -23,6 +23,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/sandbox"
 )
 
@@ -44,7 +45,7 @@ func newCluster(t *testing.T) *cluster {
 	require.NoError(t, err)
 	dir, err := os.MkdirTemp("", "signet-e2e-") //nolint:usetesting // paths of sockets are short, and the test's folder is deep
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // signet writes into no folder that it could not make itself
+	require.NoError(t, os.Chmod(dir, 0o755))
 	s, err := openStage(charmDir, dir, nil, sandbox.Options{ModelName: "e2e"})
 	require.NoError(t, err)
 	c := &cluster{t: t, stage: s, dir: dir, api: freeAddress(t), logs: map[string]*agentLog{}}
@@ -89,7 +90,7 @@ func (c *cluster) settle() {
 	for _, app := range []string{"etcd", "control-plane", "worker"} {
 		status, err := c.stage.model().UnitStatus(app + "/0")
 		require.NoError(c.t, err)
-		require.Equal(c.t, "active", string(status.Level), "%s: %s", app, status.Message)
+		require.Equal(c.t, juju.Active, status.Level, "%s: %s", app, status.Message)
 	}
 }
 
@@ -138,7 +139,7 @@ func (c *cluster) startAPIServer(etcd string) {
 
 // start starts a process that ends with the test.
 func (c *cluster) start(name, program string, args ...string) {
-	command := exec.CommandContext(c.t.Context(), program, args...) //nolint:gosec // the test names them
+	command := exec.CommandContext(c.t.Context(), program, args...)
 	c.logs[name] = &agentLog{}
 	command.Stdout, command.Stderr = c.logs[name], c.logs[name]
 	require.NoError(c.t, command.Start())
@@ -156,7 +157,7 @@ func (c *cluster) kubectl(app, kubeconfig string, args ...string) (string, error
 func (c *cluster) run(args ...string) (string, error) {
 	ctx, stop := context.WithTimeout(c.t.Context(), time.Minute)
 	defer stop()
-	command := exec.CommandContext(ctx, "kubectl", args...) //nolint:gosec // the test names them
+	command := exec.CommandContext(ctx, "kubectl", args...)
 	command.Env = append(os.Environ(), "KUBECONFIG=/dev/null", "HOME="+c.dir)
 	output, err := command.CombinedOutput()
 	return strings.TrimSpace(string(output)), err
@@ -207,7 +208,7 @@ type watch struct {
 }
 
 func (c *cluster) watch(app, kubeconfig string, args ...string) *watch {
-	command := exec.CommandContext(c.t.Context(), "kubectl", append([]string{"--kubeconfig=" + c.file(app, kubeconfig)}, args...)...) //nolint:gosec // the test names them
+	command := exec.CommandContext(c.t.Context(), "kubectl", append([]string{"--kubeconfig=" + c.file(app, kubeconfig)}, args...)...)
 	w := &watch{command: command, ended: make(chan struct{}), output: &agentLog{}}
 	command.Stdout, command.Stderr = w.output, w.output
 	require.NoError(c.t, command.Start())

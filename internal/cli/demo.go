@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ func (p *program) demo(ctx context.Context, s *stage) error {
 		{"signet is deployed with two units; each has an agent on one TLS websocket", d.deploy},
 		{"etcd, kubernetes-control-plane and kubernetes-worker ask in the legacy dialect", d.relateLegacy},
 		{"a charm with the v4 library sends signing requests; its keys stay at home", d.relateRequests},
-		{"signet itself is the consumer on a node, and lays its certificates on disk", d.relateNode},
+		{"signet-node is the consumer on a machine with a kubelet, and lays what that needs on its disk", d.relateNode},
 		{"the leader is killed; the other unit takes over and a worker joins", d.loseLeader},
 		{"everybody's certificates are checked", d.check},
 	} {
@@ -99,22 +100,44 @@ func (d *demonstration) relateRequests(ctx context.Context) error {
 }
 
 func (d *demonstration) relateNode(ctx context.Context) error {
-	if err := d.stage.deploySignet("node", map[string]any{
-		"authority": "none", "extra_sans": "node.example.com 10.20.30.40", "certificate-organization": "system:nodes",
+	if err := d.stage.deploySignet(nodeCharm, map[string]any{
+		"extra_sans": "node.example.com 10.20.30.40", "node-name": "node1", "kubernetes-server": "https://10.100.3.2:6443",
+		"links": "kubelet.conf=/etc/kubernetes/kubelet.conf.d/90-signet.conf",
 	}); err != nil {
 		return err
 	}
-	if _, err := d.stage.addSignetUnit("node"); err != nil {
+	unit, err := d.stage.addSignetUnit(nodeCharm)
+	if err != nil {
 		return err
 	}
 	for _, endpoints := range [][2]string{
-		{"signet:certificates", "node:upstream"}, {"signet:send-ca-cert", "node:receive-ca-cert"},
+		{"signet:certificates", nodeCharm + ":certificates"}, {"signet:send-ca-cert", nodeCharm + ":receive-ca-cert"},
 	} {
 		if _, err := d.stage.model().Integrate(endpoints[0], endpoints[1]); err != nil {
 			return err
 		}
 	}
-	return d.settle(ctx, "signet", "node")
+	if err := d.settle(ctx, "signet", nodeCharm); err != nil {
+		return err
+	}
+	for _, folder := range []string{
+		filepath.Join(d.stage.stateDir(unit), "files", "certificates") + "/", // the slash follows the bundle's link
+		filepath.Join(d.stage.machineRoot(unit), "etc/kubernetes/kubelet.conf.d"),
+		filepath.Join(d.stage.machineRoot(unit), "usr/local/share/ca-certificates"),
+	} {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, entry := range entries {
+			if !strings.HasPrefix(entry.Name(), ".") {
+				names = append(names, entry.Name())
+			}
+		}
+		d.say("  %s: %s", filepath.Base(folder), strings.Join(names, " "))
+	}
+	return nil
 }
 
 func (d *demonstration) loseLeader(ctx context.Context) error {
@@ -132,7 +155,7 @@ func (d *demonstration) loseLeader(ctx context.Context) error {
 	if err := d.stage.addActorUnit("kubernetes-worker", kubernetesWorker()); err != nil {
 		return err
 	}
-	return d.settle(ctx, "signet", "node")
+	return d.settle(ctx, "signet", nodeCharm)
 }
 
 // check prints the table, and compares with what was there before the leader was lost: nobody's certificate may have
@@ -162,7 +185,7 @@ func (d *demonstration) check(ctx context.Context) error {
 // holdings are everybody's certificates, those on the node's disk included.
 func (d *demonstration) holdings() []holding {
 	holdings := d.stage.inventory()
-	for _, unit := range d.stage.model().Units("node") {
+	for _, unit := range d.stage.model().Units(nodeCharm) {
 		holdings = append(holdings, installed(unit, filepath.Join(d.stage.stateDir(unit), "files", "certificates"))...)
 	}
 	return holdings
@@ -189,7 +212,7 @@ func (d *demonstration) settle(ctx context.Context, apps ...string) error {
 		for _, unit := range d.stage.model().Units(app) {
 			status, statusErr := d.stage.model().UnitStatus(unit)
 			if statusErr == nil {
-				d.say("%-9s %s: %s", unit, status.Level, status.Message)
+				d.say("%-13s %s: %s", unit, status.Level, status.Message)
 			}
 		}
 	}

@@ -130,6 +130,9 @@ func (s *stage) requestHoldings(relation sandbox.RelationInfo, unit, requests st
 		}
 		if request, err := cert.ParseRequest(ask.Request); err == nil {
 			h.names = request.DNSNames
+			if server, client := cert.RequestedUsages(request); client && !server {
+				h.kind, h.usage = "client", x509.ExtKeyUsageClientAuth
+			}
 		}
 		found = append(found, h)
 	}

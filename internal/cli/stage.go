@@ -95,9 +95,12 @@ func (s *stage) deploySignet(app string, options map[string]any) error {
 	return s.model().SetConfig(app, options)
 }
 
-// charmOf is the folder of an application's charm: signet-node is the same program under other metadata.
+// nodeCharm is the name of the subordinate: the same program under other metadata.
+const nodeCharm = "signet-node"
+
+// charmOf is the folder of an application's charm.
 func (s *stage) charmOf(app string) string {
-	if app == "signet-node" {
+	if app == nodeCharm {
 		return filepath.Join(s.charmDir, "charms", "node")
 	}
 	return s.charmDir

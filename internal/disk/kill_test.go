@@ -69,7 +69,7 @@ func TestKeyAndCertificateAgreeUnderKill(t *testing.T) {
 	link := filepath.Join(from, "state", "files", "certificates")
 	looked := 0
 	for round := range kills {
-		writer := exec.Command(os.Args[0]) //nolint:gosec // this test program
+		writer := exec.Command(os.Args[0])
 		writer.Env = append(os.Environ(), writerVariable+"="+from)
 		output, err := writer.StdoutPipe()
 		require.NoError(t, err)
