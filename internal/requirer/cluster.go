@@ -19,12 +19,18 @@ const kubeControl = "kube-control"
 
 // Cluster is what an operator says of the Kubernetes cluster that a machine belongs to.
 type Cluster struct {
-	Node     string         // the machine's name as a node; empty: its host name
+	Node     string         // the machine's name as a node, or nodeHostname or nodeFQDN
 	Domain   string         // of the cluster's services; empty: what the relation kube-control says
 	Services []netip.Prefix // of the cluster's services
 	Balanced cert.Names     // where load balancers answer for the API server
 	Server   string         // the API server's URL; empty: what the relation kube-control says
 }
+
+// What the option node-name may say instead of a name.
+const (
+	nodeHostname = "hostname"
+	nodeFQDN     = "fqdn"
+)
 
 const (
 	defaultDomain   = "cluster.local"
@@ -33,13 +39,13 @@ const (
 
 func readClusterSettings(config *juju.Config) Cluster {
 	cluster := Cluster{
-		Node:   strings.ToLower(config.Text("node-name", "")),
+		Node:   strings.ToLower(config.Text("node-name", nodeHostname)),
 		Domain: strings.Trim(strings.ToLower(config.Text("dns-domain", "")), "."),
 		Server: config.Text("kubernetes-server", ""),
 	}
-	if err := checkHostName(cluster.Node); cluster.Node != "" && err != nil {
+	if err := checkHostName(cluster.Node); err != nil {
 		config.Refuse("node-name", "%v", err)
-		cluster.Node = ""
+		cluster.Node = nodeHostname
 	}
 	if err := checkHostName(cluster.Domain); cluster.Domain != "" && err != nil {
 		config.Refuse("dns-domain", "%v", err)
@@ -147,13 +153,13 @@ func (c Cluster) names() (cert.Names, error) {
 	return names.With(c.Balanced), nil
 }
 
-// node is the machine's name as a node of the cluster.
-func (c Cluster) node(hostname string) (string, error) {
+// node is the machine's name as a node of the cluster, by what the machine itself says of its names.
+func (c Cluster) node(machine map[string]string) (string, error) {
 	switch {
-	case c.Node != "":
+	case c.Node != nodeHostname && c.Node != nodeFQDN:
 		return c.Node, nil
-	case hostname == "":
-		return "", errNoHostname
+	case machine[c.Node] == "":
+		return "", fmt.Errorf("waiting for the machine to say its %s; or set the option node-name", c.Node)
 	}
-	return strings.ToLower(hostname), nil
+	return strings.ToLower(machine[c.Node]), nil
 }

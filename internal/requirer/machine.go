@@ -175,6 +175,6 @@ func (s *step) run(wanted order.Order, what string) {
 }
 
 func (s *step) failing(last attempt, again time.Time) {
-	s.report(juju.Blocked, "%s (tried %d times)", last.Message, last.Times)
+	s.report(juju.Blocked, "%s (attempt %d)", last.Message, last.Times)
 	s.wake(again)
 }

@@ -3,7 +3,6 @@
 package requirer
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -109,7 +108,7 @@ func (s *step) client() (item, error) {
 	case ControlPlane:
 		client.CommonName = apiServerUser
 	case Worker:
-		node, err := s.cluster.node(s.snap.Local["hostname"])
+		node, err := s.cluster.node(s.snap.Local)
 		if err != nil && s.settings.ClientCommonName == "" {
 			return item{}, err
 		}
@@ -174,5 +173,3 @@ func isLocal(text string) bool {
 	address, err := netip.ParseAddr(text)
 	return err == nil && (address.IsLinkLocalUnicast() || address.IsLoopback())
 }
-
-var errNoHostname = errors.New("waiting for the machine's host name; or set the option node-name")

@@ -94,7 +94,7 @@ func TestAServiceThatFailsIsTriedAgainLater(t *testing.T) {
 		plan := c.turn(now)
 		require.Equal(t, juju.Blocked, c.snap.Status.Level)
 		require.Contains(t, c.snap.Status.Message, "cannot reload-or-restart kubelet.service: Job for kubelet failed. (exit status 1): see journalctl -u kubelet.service")
-		require.Contains(t, c.snap.Status.Message, fmt.Sprintf("tried %d times", n+1))
+		require.Contains(t, c.snap.Status.Message, fmt.Sprintf("(attempt %d)", n+1))
 		ran := c.programs()
 		require.Len(t, slices.DeleteFunc(slices.Clone(ran), func(p string) bool { return !strings.Contains(p, "kubelet") }), 1)
 		require.Equal(t, n == 0, slices.Contains(ran, "systemctl reload-or-restart etcd.service"), "one does not keep the other")

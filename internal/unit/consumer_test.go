@@ -54,6 +54,9 @@ func TestProfilesAskForWhatSuchMachinesNeed(t *testing.T) {
 			[]any{"certificate-profile", "worker", "node-name", "ip-10-1-0-1.ec2.internal", "certificate-organization", "more"}, nil,
 			own, false, "system:node:ip-10-1-0-1.ec2.internal", []string{"system:nodes", "more"},
 		},
+		"worker by its full name": {
+			[]any{"certificate-profile", "worker", "node-name", "fqdn"}, nil, own, false, "system:node:juju-1.lxd", []string{"system:nodes"},
+		},
 		"etcd": {
 			[]any{"certificate-profile", "etcd"}, nil, slices.Concat(own, []string{"10.1.0.2", "10.1.0.3"}), true, "node/0", nil,
 		},
