@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -208,6 +209,36 @@ func TestAKubeconfigFollowsTheCluster(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(left), "mine")
 	require.NotContains(t, string(left), "system:node", "taken out again")
+}
+
+// A disk that takes no more is in the status, with what to do; what is on it stays, and all is made up for later.
+func TestADiskThatTakesNoMore(t *testing.T) {
+	t.Parallel()
+	for cause, step := range map[error]string{
+		syscall.ENOSPC: "no space left on device: free space there", syscall.EROFS: "read-only file system: mount it writable",
+		syscall.EACCES: "permission denied: let the charm's user in",
+	} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			t.Parallel()
+			ca := newScriptedCA(t, "ca")
+			c := newConsumer(t)
+			c.turn(noon)
+			c.relation(7).RemoteApplication = ca.answers(c, 7, noon, nil)
+			c.turn(noon)
+			before := c.file("server.crt")
+			c.broken = cause
+			c.relation(7).RemoteApplication = ca.answers(c, 7, noon.Add(time.Hour), nil)
+			plan := c.turn(noon.Add(time.Hour))
+			require.Equal(t, juju.Blocked, c.snap.Status.Level)
+			require.Contains(t, c.snap.Status.Message, step)
+			require.Equal(t, before, c.file("server.crt"))
+			require.WithinDuration(t, noon.Add(time.Hour), plan.Wake, 10*time.Minute)
+			c.broken = nil
+			c.turn(plan.Wake)
+			require.Equal(t, juju.Active, c.snap.Status.Level, c.snap.Status.Message)
+			require.NotEqual(t, before, c.file("server.crt"))
+		})
+	}
 }
 
 // A further certificate that never comes does not keep services from what renews the others.

@@ -5,6 +5,7 @@ package unit_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -29,6 +30,7 @@ type world struct {
 	machine   *host.Machine
 	root      string   // stands for the machine's root folder
 	ran       []string // the machine's programs that ran, since the test looked
+	broken    error    // what the disk says to whoever makes a file
 	failing   string   // the service that systemd cannot start now
 	refuse    func(order.Sign) bool
 }
@@ -44,14 +46,18 @@ func newWorld(t cleaner) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	root := filepath.Join(dir, "machine")
+	w := &world{t: t, root: root}
 	folder, err := disk.OpenOn(filepath.Join(dir, "state"), func(op disk.Op) error {
-		if op.Kind == disk.Sync {
+		switch {
+		case op.Kind == disk.Sync:
 			return nil // no crash here
+		case op.Kind == disk.Create && w.broken != nil:
+			return &fs.PathError{Op: "open", Path: op.Path, Err: w.broken}
 		}
 		return disk.Perform(op)
 	}, disk.OnMachine(root))
 	require.NoError(t, err)
-	w := &world{
+	*w = world{
 		t:         t,
 		root:      root,
 		folder:    folder,
