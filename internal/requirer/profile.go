@@ -145,13 +145,17 @@ func (s *step) standingName(names []string) string {
 }
 
 // peerNames are the addresses of the other units of this application: the members of an etcd cluster know each other by
-// them.
+// them. While not all units are shown, the names that are asked for already stay.
 func (s *step) peerNames() cert.Names {
 	var names cert.Names
-	if peers, found := s.snap.Peers(); found {
-		for _, unit := range peers.UnitNames() {
-			bag := peers.RemoteUnits[unit]
-			names = names.With(usable([]string{bag["ingress-address"], bag["private-address"]}))
+	peers, _ := s.snap.Peers()
+	for _, unit := range peers.UnitNames() {
+		bag := peers.RemoteUnits[unit]
+		names = names.With(usable([]string{bag["ingress-address"], bag["private-address"]}))
+	}
+	if request, err := cert.ParseRequest(s.snap.Local["request.server"]); err == nil && peers.Partial {
+		if asked, err := cert.RequestNames(request); err == nil {
+			names = names.With(asked)
 		}
 	}
 	return names

@@ -117,6 +117,20 @@ func TestNothingIsAskedAnewForOrderOrCase(t *testing.T) {
 	require.True(t, cert.SameKey(key, after))
 }
 
+func TestAPartialViewOfPeersForgetsNoMember(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t, "certificate-profile", "etcd")
+	c.snap.Relations[0].RemoteUnits = map[string]juju.Bag{"node/1": {"ingress-address": "10.1.0.2"}}
+	c.turn(noon)
+	before := c.requests(7)
+	c.snap.Relations[0].RemoteUnits, c.snap.Relations[0].Partial = nil, true
+	c.turn(noon)
+	require.Equal(t, before, c.requests(7))
+	c.snap.Relations[0].Partial = false
+	c.turn(noon)
+	require.NotEqual(t, before, c.requests(7))
+}
+
 func TestFurtherClientCertificates(t *testing.T) {
 	t.Parallel()
 	c := newConsumer(t, "client-certificates", "admin=kubernetes-admin,system:masters scheduler=system:kube-scheduler",
