@@ -78,7 +78,7 @@ func (f *Folder) settle(o order.Install, files []content, known places) error {
 	if err := f.writePlaces(o.Name, append([]string{o.Dir}, others...)); err != nil {
 		return err
 	}
-	if !stands(dir, o, files) {
+	if !f.stands(dir, o, files) {
 		if err := f.place(dir, o, files); err != nil {
 			return err
 		}
@@ -113,6 +113,8 @@ func (f *Folder) place(dir string, o order.Install, files []content) error {
 	link := filepath.Join(dir, o.Name)
 	if target, err := os.Readlink(link); err == nil && !isGeneration(o.Name, target) || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return order.Fail("occupied", "cannot install bundle %s: %s is there and not from this charm: move it away", o.Name, link)
+	} else if err == nil && f.foreign(filepath.Join(dir, target)) {
+		return order.Fail("occupied", "cannot install bundle %s: %s is another unit's: set another certificate-directory", o.Name, link)
 	}
 	generation, err := f.writeGeneration(dir, o, files)
 	if err != nil {
@@ -139,7 +141,7 @@ func (f *Folder) writeGeneration(dir string, o order.Install, files []content) (
 			return "", trouble("look at", path, err)
 		}
 	}
-	written := manifest{Order: o.ID(), Files: map[string]record{}}
+	written := manifest{Order: o.ID(), Folder: f.root, Files: map[string]record{}}
 	ops := []Op{{Kind: Mkdir, Path: path, Mode: 0o755}}
 	write := func(file content) {
 		to := filepath.Join(path, file.name)
@@ -147,7 +149,7 @@ func (f *Folder) writeGeneration(dir string, o order.Install, files []content) (
 	}
 	for _, file := range files {
 		write(file)
-		written.Files[file.name] = record{hexSum(file.data), file.mode, file.owner, file.secret}
+		written.Files[file.name] = record{hexSum(file.data), file.mode, file.owner, file.secret, file.own}
 	}
 	encoded, err := json.Marshal(written)
 	if err != nil {
@@ -181,7 +183,7 @@ func (f *Folder) uninstall(name string, dirs []string) error {
 // clear removes a bundle's link, if it is ours, and then its folders.
 func (f *Folder) clear(dir, name string) error {
 	link := filepath.Join(dir, name)
-	if target, err := os.Readlink(link); err == nil && isGeneration(name, target) {
+	if target, err := os.Readlink(link); err == nil && isGeneration(name, target) && !f.foreign(filepath.Join(dir, target)) {
 		if err := f.safe(dir, "bundle "+name); err != nil {
 			return err
 		}
@@ -204,7 +206,7 @@ func (f *Folder) prune(dir, name string) error {
 	}
 	pruned := false
 	for _, entry := range entries {
-		if !entry.IsDir() || entry.Name() == current || !isGeneration(name, entry.Name()) {
+		if !entry.IsDir() || entry.Name() == current || !isGeneration(name, entry.Name()) || f.foreign(filepath.Join(dir, entry.Name())) {
 			continue
 		}
 		if err := f.safe(dir, "bundle "+name); err != nil {

@@ -40,7 +40,7 @@ func (f *Folder) Carry(ctx context.Context, o order.Order) order.Answer {
 	case order.Merge:
 		err = f.merge(o)
 	case order.Trust:
-		err = f.trust(o)
+		answer.Laid, err = f.trust(o)
 	case order.MakeSecret:
 		answer.Key, err = f.makeSecret(o)
 	default:

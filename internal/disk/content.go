@@ -24,6 +24,7 @@ type content struct {
 	mode   fs.FileMode
 	owner  Owner
 	secret bool
+	own    bool // a key that was made here, for a request
 }
 
 // contents resolves and checks the files: plain names, each once, and no certificate beside a key that is not its own.
@@ -69,11 +70,11 @@ func (f *Folder) contents(o order.Install, standing []string) ([]content, error)
 func (f *Folder) resolve(o order.Install, file order.File, standing []string, seen map[string]content) (content, error) {
 	switch {
 	case file.Keep:
-		data, secret, found := f.standing(o.Name, file.Name, standing)
+		data, written, found := f.standing(o.Name, file.Name, standing)
 		if !found {
 			return content{}, order.Fail("bad-order", "cannot install bundle %s: there is no %s to keep", o.Name, file.Name)
 		}
-		return content{data: data, secret: secret}, nil
+		return content{data: data, secret: written.Secret, own: written.Own}, nil
 	case file.KeyName != "":
 		if err := checkName(file.KeyName); err != nil {
 			return content{}, order.Fail("bad-order", "cannot install bundle %s: %v", o.Name, err)
@@ -83,7 +84,7 @@ func (f *Folder) resolve(o order.Install, file order.File, standing []string, se
 			return content{}, order.Fail("no-key", "cannot install bundle %s: there is no usable key %s: a new request makes one",
 				o.Name, file.KeyName)
 		}
-		return content{data: []byte(key.Reveal()), secret: true}, err
+		return content{data: []byte(key.Reveal()), secret: true, own: true}, err
 	case !file.Key.IsZero():
 		return content{data: []byte(file.Key.Reveal()), secret: true}, nil
 	case file.Kubeconfig != nil:

@@ -91,7 +91,10 @@ func namesOf(of order.Kubeconfig) kubefile.Names {
 // unmerge takes entries out of a kubeconfig, if they are as they were put there.
 func (f *Folder) unmerge(known merged) error {
 	path, existing, err := f.readMergeable(known.Path)
-	if err != nil || !existing.there {
+	if err != nil {
+		return err
+	}
+	if err := f.do.discard(temporaryMerge(path)); err != nil || !existing.there {
 		return err
 	}
 	text, err := kubefile.Remove(existing.text, namesOf(known.Kubeconfig), known.Sums...)
@@ -131,17 +134,22 @@ func (f *Folder) readMergeable(path string) (string, mergeable, error) {
 	return path, mergeable{true, string(data), info.Mode().Perm(), OwnerOf(info)}, nil
 }
 
+// temporaryMerge is where a merged kubeconfig is written before it takes the place of the former.
+func temporaryMerge(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".signet"+temporarySuffix)
+}
+
 // replaceMergeable writes a kubeconfig back as whose it is.
 func (f *Folder) replaceMergeable(path string, existing mergeable, text string) error {
+	temporary := temporaryMerge(path)
+	if err := f.do.discard(temporary); err != nil {
+		return err
+	}
 	if info, err := os.Lstat(path); err == nil && existing.text == text && info.Mode().Perm() == existing.mode {
 		return nil
 	}
 	dir := filepath.Dir(path)
 	if err := f.do.makeFolder(dir, 0o700); err != nil {
-		return err
-	}
-	temporary := filepath.Join(dir, "."+filepath.Base(path)+".signet"+temporarySuffix)
-	if err := f.do.discard(temporary); err != nil {
 		return err
 	}
 	return f.do.replaceAs(path, Op{Path: temporary, Data: []byte(text), Mode: existing.mode, Owner: &existing.owner})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/signet-charm/signet/internal/order"
@@ -71,6 +72,10 @@ func (f *Folder) surveyOutside(found map[string]string) {
 	if texts := f.trustedTexts(); texts != "" {
 		found["text.trust"] = texts
 	}
+	var known trusted
+	if f.readRecord(trustRecord, &known) == nil && known.Laid > 0 {
+		found["trust.laid"] = strconv.Itoa(known.Laid)
+	}
 }
 
 // links are the links that stand, or may stand, outside.
@@ -132,11 +137,14 @@ func (f *Folder) link(o order.Link) error {
 
 // makeLink puts a link at a path. What is there is replaced if it is a link of ours, or if so told.
 func (f *Folder) makeLink(path, target string, ours []string, overwrite bool) error {
-	dir := filepath.Dir(path)
+	dir, what := filepath.Dir(path), "link "+filepath.Base(path)
+	if err := f.safe(dir, what); err != nil {
+		return err
+	}
 	if err := f.do.makeFolder(dir, 0o755); err != nil {
 		return err
 	}
-	if err := f.safe(dir, "link "+filepath.Base(path)); err != nil {
+	if err := f.safe(dir, what); err != nil { // somebody else may have made it
 		return err
 	}
 	info, err := os.Lstat(path)
@@ -151,7 +159,11 @@ func (f *Folder) makeLink(path, target string, ours []string, overwrite bool) er
 	case !overwrite && !slices.Contains(ours, standing):
 		return order.Fail("occupied", "cannot link %s: what is there is not from this charm: move it away, or set overwrite-files=true", path)
 	}
-	return f.do.placeLink(filepath.Join(dir, "."+filepath.Base(path)+".signet"+linkSuffix), target, path)
+	return f.do.placeLink(temporaryLink(path), target, path)
+}
+
+func temporaryLink(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".signet"+linkSuffix)
 }
 
 // placeLink makes a link under a temporary name, which it replaces, and renames it into place.
@@ -173,12 +185,22 @@ func (do System) placeLink(temporary, target, path string) error {
 
 // removeLink removes a link if it is one of ours.
 func (f *Folder) removeLink(path string, ours []string) error {
+	left, leftErr := os.Readlink(temporaryLink(path)) // by a crash
 	standing, err := os.Readlink(path)
-	if err != nil || !slices.Contains(ours, standing) {
+	isOurs, isLeft := err == nil && slices.Contains(ours, standing), leftErr == nil && slices.Contains(ours, left)
+	if !isOurs && !isLeft {
 		return nil
 	}
 	if err := f.safe(filepath.Dir(path), "link "+filepath.Base(path)); err != nil {
 		return err
+	}
+	if isLeft {
+		if err := f.do.discard(temporaryLink(path)); err != nil {
+			return err
+		}
+	}
+	if !isOurs {
+		return nil
 	}
 	return f.do.remove(path)
 }

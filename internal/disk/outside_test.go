@@ -290,3 +290,30 @@ func TestARotatedKeyIsMadeOnceForItsOrder(t *testing.T) {
 	require.NotEqual(t, second, read(t, root, "keys", "server.key"))
 	require.Len(t, entries(t, filepath.Join(root, "keys")), 2, "the key, and the order's copy of it")
 }
+
+// Options are an application's, so two of its units on one machine have one folder to install into: the first has it.
+func TestABundleIsNotTakenFromAnotherUnit(t *testing.T) {
+	t.Parallel()
+	dir := private(t)
+	one, two := open(t, t.TempDir()), open(t, t.TempDir())
+	file := order.File{Name: "ca.crt", Text: "one"}
+	carried(t, one, bundle(dir, file))
+	failure := failed(t, two, bundle(dir, order.File{Name: "ca.crt", Text: "two"}))
+	require.Equal(t, "occupied", failure.Code)
+	require.Contains(t, failure.Message, "is another unit's: set another certificate-directory")
+	require.NotContains(t, survey(t, two), "files.certificates")
+	carried(t, two, bundle(dir))
+	require.Equal(t, "one", read(t, dir, "certificates", "ca.crt"))
+	carried(t, one, bundle(dir, file))
+}
+
+func TestWhatIsLaidAgainCounts(t *testing.T) {
+	t.Parallel()
+	folder, machine := onMachine(t)
+	o := order.Trust{Unit: "node/0", Certificates: []string{"one\n"}}
+	require.Equal(t, "1", carried(t, folder, o).Laid)
+	require.Equal(t, "1", carried(t, folder, o).Laid, "nothing changed")
+	require.NoError(t, os.RemoveAll(filepath.Join(machine, "usr")))
+	require.Equal(t, "2", carried(t, folder, o).Laid)
+	require.Equal(t, "2", survey(t, folder)["trust.laid"])
+}

@@ -9,15 +9,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/signet-charm/signet/internal/order"
 )
 
 // manifest is what a bundle's folder should hold; it is kept inside.
 type manifest struct {
-	Order order.ID          `json:"order"`
-	Files map[string]record `json:"files"` // by file name
+	Order  order.ID          `json:"order"`
+	Folder string            `json:"folder"` // the state folder of the unit that wrote it: several may install side by side
+	Files  map[string]record `json:"files"`  // by file name
 }
 
 // record is one file as it was written.
@@ -26,6 +26,7 @@ type record struct {
 	Mode   fs.FileMode `json:"mode"`
 	Owner  Owner       `json:"owner"`
 	Secret bool        `json:"secret"` // whatever its mode became since
+	Own    bool        `json:"own"`    // a key that was made here, for a request
 }
 
 // generation is the folder that a bundle's link points to. Each of its files is judged by itself, so that damage to one
@@ -37,12 +38,23 @@ type generation struct {
 }
 
 // generationOf finds what stands in a folder as a bundle, if it can tell what it should hold.
-func generationOf(dir, bundle string) (g generation, found bool) {
+func (f *Folder) generationOf(dir, bundle string) (g generation, found bool) {
 	target, err := os.Readlink(filepath.Join(dir, bundle))
 	if err != nil || !isGeneration(bundle, target) {
 		return generation{}, false
 	}
-	g.path = filepath.Join(dir, target)
+	g, found = readGeneration(filepath.Join(dir, target))
+	return g, found && g.Folder == f.root
+}
+
+// foreign reports whether a bundle's folder is known to be another unit's.
+func (f *Folder) foreign(path string) bool {
+	g, found := readGeneration(path)
+	return found && g.Folder != f.root
+}
+
+func readGeneration(path string) (g generation, found bool) {
+	g.path = path
 	if info, err := os.Lstat(g.path); err != nil || !info.IsDir() {
 		return generation{}, false
 	}
@@ -67,11 +79,6 @@ func (g generation) read(file string) (data []byte, intact, kept bool) {
 	return data, true, info.Mode().Perm() == written.Mode && OwnerOf(info) == written.Owner
 }
 
-// secret reports whether a file's content is for its owner only.
-func (m manifest) secret(file string) bool {
-	return m.Files[file].Secret || strings.HasSuffix(file, ".key")
-}
-
 // intact gives the content of the files that have the one that was written, and tells whether these are all, with their
 // modes and owners.
 func (g generation) intact() (files map[string][]byte, whole bool) {
@@ -88,8 +95,8 @@ func (g generation) intact() (files map[string][]byte, whole bool) {
 
 // stands reports whether just this order's bundle is in a folder, undamaged. What is rendered of other files follows
 // from them, and from a program that may be a newer one.
-func stands(dir string, o order.Install, files []content) bool {
-	g, found := generationOf(dir, o.Name)
+func (f *Folder) stands(dir string, o order.Install, files []content) bool {
+	g, found := f.generationOf(dir, o.Name)
 	if !found || g.Order != o.ID() || len(files) != len(g.Files) {
 		return false
 	}
@@ -103,17 +110,17 @@ func stands(dir string, o order.Install, files []content) bool {
 }
 
 // standing reads a file of the bundle as it stands now, in the first of these places that has it undamaged.
-func (f *Folder) standing(bundle, file string, dirs []string) (data []byte, secret, found bool) {
+func (f *Folder) standing(bundle, file string, dirs []string) (data []byte, written record, found bool) {
 	for _, dir := range dirs {
-		g, found := generationOf(f.dirOf(dir), bundle)
+		g, found := f.generationOf(f.dirOf(dir), bundle)
 		if !found {
 			continue
 		}
 		if data, intact, _ := g.read(file); intact {
-			return data, g.secret(file), true
+			return data, g.Files[file], true
 		}
 	}
-	return nil, false, false
+	return nil, record{}, false
 }
 
 func hexSum(data []byte) string {

@@ -16,8 +16,10 @@ import (
 //	files.<name>        the names of those of its files whose content is, sorted, separated by spaces: what an order can keep
 //	sum.<name>.<file>   the SHA-256 of such a file, in hexadecimal
 //	text.<name>.<file>  the content of such a file that holds certificates
+//	own.<name>.<file>   "yes" for such a file that is a key made here, for a request
 //	request.<name>      the PEM of the current request, if its key is there
 //	links, merge, trust the ID of the order whose effect stands outside the folder; "damaged" when not all of it does
+//	trust.laid          how often files were laid there or removed
 //	text.trust          the CA certificates that lie in the trust store's folder
 //
 // What is damaged is not told, so that it is ordered anew. The keys of authorities are package ca's to tell, the
@@ -56,12 +58,17 @@ func (f *Folder) surveyBundles(found map[string]string) error {
 		}
 		kept := map[string][]byte{}
 		for _, dir := range slices.Backward(known.Dirs) { // the first place that has a file counts
-			standing, ok := generationOf(f.dirOf(dir), name)
+			standing, ok := f.generationOf(f.dirOf(dir), name)
 			if !ok {
 				continue
 			}
 			files, whole := standing.intact()
 			maps.Copy(kept, files)
+			for file := range files {
+				if delete(found, "own."+name+"."+file); standing.Files[file].Own {
+					found["own."+name+"."+file] = "yes"
+				}
+			}
 			if whole && len(known.Dirs) == 1 {
 				found["bundle."+name] = string(standing.Order)
 			}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/signet-charm/signet/internal/order"
@@ -22,17 +23,19 @@ const trustDir = "/usr/local/share/ca-certificates"
 type trusted struct {
 	Order order.ID          `json:"order"` // empty while not all of it is known to stand
 	Files map[string]string `json:"files"` // SHA-256 in hexadecimal by file name
+	Laid  int               `json:"laid"`  // counts how often files were laid or removed
 }
 
-// trust lays certificates in the trust store's folder and removes those of the unit's that are wanted no more.
-func (f *Folder) trust(o order.Trust) error {
+// trust lays certificates in the trust store's folder and removes those of the unit's that are wanted no more. It gives
+// the count of such changes.
+func (f *Folder) trust(o order.Trust) (laid string, err error) {
 	prefix := "signet-" + strings.ReplaceAll(o.Unit, "/", "-") + "-"
 	if err := checkName(prefix); err != nil {
-		return order.Fail("bad-order", "cannot name files of the trust store: %v", err)
+		return "", order.Fail("bad-order", "cannot name files of the trust store: %v", err)
 	}
 	var known trusted
 	if err := f.readRecord(trustRecord, &known); err != nil {
-		return err
+		return "", err
 	}
 	done := trusted{Order: o.ID(), Files: map[string]string{}}
 	texts := map[string]string{}
@@ -41,17 +44,21 @@ func (f *Folder) trust(o order.Trust) error {
 		name := prefix + sum[:16] + ".crt"
 		done.Files[name], texts[name] = sum, text
 	}
-	pending := trusted{Files: maps.Clone(done.Files)}
+	done.Laid = known.Laid
+	if id, _ := f.trustStands(); id != o.ID() {
+		done.Laid++
+	}
+	pending := trusted{Files: maps.Clone(done.Files), Laid: done.Laid}
 	maps.Copy(pending.Files, known.Files)
 	if err := f.writeRecord(trustRecord, pending); err != nil {
-		return err
+		return "", err
 	}
 	dir := f.onMachine(trustDir)
 	if err := f.do.makeFolder(dir, 0o755); err != nil {
-		return err
+		return "", err
 	}
 	if err := f.safe(dir, "the trust store"); err != nil {
-		return err
+		return "", err
 	}
 	for _, name := range sortedKeys(texts) {
 		if standing, err := readFile(filepath.Join(dir, name)); err == nil && string(standing) == texts[name] {
@@ -59,19 +66,28 @@ func (f *Folder) trust(o order.Trust) error {
 		}
 		temporary := filepath.Join(dir, "."+name+temporarySuffix)
 		if err := f.do.discard(temporary); err != nil {
-			return err
+			return "", err
 		}
 		if err := f.do.replace(filepath.Join(dir, name), temporary, []byte(texts[name]), 0o644); err != nil {
-			return err
+			return "", err
 		}
 	}
 	if err := f.distrust(dir, prefix, done.Files); err != nil {
-		return err
+		return "", err
 	}
-	return f.writeRecord(trustRecord, done)
+	return strconv.Itoa(done.Laid), f.writeRecord(trustRecord, done)
 }
 
 var trustTail = regexp.MustCompile(`^[0-9a-f]{16}\.crt$`)
+
+// ownFile reports whether a name in the trust store's folder is one of the unit's, or what a crash left of it.
+func ownFile(name, prefix string) bool {
+	if left, found := strings.CutPrefix(name, "."); found {
+		name = strings.TrimSuffix(left, temporarySuffix)
+	}
+	tail, own := strings.CutPrefix(name, prefix)
+	return own && trustTail.MatchString(tail)
+}
 
 // distrust removes the unit's own files that are not wanted, whether a record names them or not.
 func (f *Folder) distrust(dir, prefix string, wanted map[string]string) error {
@@ -80,8 +96,7 @@ func (f *Folder) distrust(dir, prefix string, wanted map[string]string) error {
 		return trouble("list", dir, err)
 	}
 	for _, entry := range entries {
-		tail, own := strings.CutPrefix(entry.Name(), prefix)
-		if _, kept := wanted[entry.Name()]; own && !kept && trustTail.MatchString(tail) {
+		if _, kept := wanted[entry.Name()]; ownFile(entry.Name(), prefix) && !kept {
 			if err := f.do.remove(filepath.Join(dir, entry.Name())); err != nil {
 				return err
 			}

@@ -3,15 +3,20 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/gofrs/flock"
 
 	"github.com/signet-charm/signet/internal/order"
 )
@@ -20,13 +25,23 @@ import (
 // to start is reported as failed, and looked at again later.
 const patience = 2 * time.Minute
 
+// serviceLimit ends a program that runs as a service of its own a little earlier: nobody waits for it then.
+const serviceLimit = "--property=RuntimeMaxSec=110"
+
+// trustLock is below the machine's root.
+const trustLock = "run/signet-trust.lock"
+
+// underWay is recorded while a program runs, in place of the order for which it ran last.
+const underWay order.ID = "under-way"
+
 // Run runs a program and gives what it printed, to both outputs, and how it ended.
 type Run func(ctx context.Context, program string, args ...string) (output string, err error)
 
 // Child runs a program as a child of this process.
 func Child(ctx context.Context, program string, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, program, args...) //nolint:gosec // the callers below name the programs
-	command.WaitDelay = time.Second                       // what it started may keep its outputs open
+	command := exec.CommandContext(ctx, program, args...)                            //nolint:gosec // the callers below name the programs
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) } // it may have to tidy up
+	command.WaitDelay = 5 * time.Second
 	output, err := command.CombinedOutput()
 	if ctx.Err() != nil {
 		err = fmt.Errorf("it did not end within %s", patience)
@@ -46,20 +61,28 @@ func (m *Machine) Carry(ctx context.Context, o order.Order) order.Answer {
 	}
 	bounded, stop := context.WithTimeout(ctx, patience)
 	defer stop()
+	if err := m.record(what, underWay); err != nil { // or a failure, and then the former files again, would pass for done
+		return failed(o, err)
+	}
 	if err := do(bounded); err != nil {
 		if ctx.Err() != nil { // this process is told to end
 			return order.Answer{Order: o.ID(), State: order.Pending}
 		}
 		return failed(o, err)
 	}
-	blob, err := json.Marshal(ran{What: what, Order: o.ID()})
-	if err == nil {
-		err = m.config.Records.Write(recordOf(what), blob)
-	}
-	if err != nil {
+	if err := m.record(what, o.ID()); err != nil {
 		return failed(o, err)
 	}
 	return order.Answer{Order: o.ID(), State: order.Done}
+}
+
+// record writes down for which order something was done.
+func (m *Machine) record(what string, id order.ID) error {
+	blob, err := json.Marshal(ran{What: what, Order: id})
+	if err != nil {
+		return err
+	}
+	return m.config.Records.Write(recordOf(what), blob)
 }
 
 func failed(o order.Order, err error) order.Answer {
@@ -76,8 +99,18 @@ func (m *Machine) work(o order.Order) (what string, do func(context.Context) err
 	return "", nil, false
 }
 
-// refreshTrust has /etc/ssl/certs made anew (update-ca-certificates(8)).
-func (m *Machine) refreshTrust(ctx context.Context) error {
+// refreshTrust has /etc/ssl/certs made anew (update-ca-certificates(8)). The program knows no lock, and two of it at once
+// spoil what they make, so that all units on a machine take turns.
+func (m *Machine) refreshTrust(ctx context.Context) (err error) {
+	path := filepath.Join(cmp.Or(m.config.Root, "/"), trustLock)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // /run is everybody's to enter
+		return fmt.Errorf("cannot refresh the trust store: %w", err)
+	}
+	lock := flock.New(path, flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
+		return order.Fail("busy", "cannot refresh the trust store: cannot lock %s: %v: see which unit holds it", lock.Path(), err)
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	var args []string
 	if root := m.config.Root; root != "" {
 		args = []string{
@@ -98,7 +131,7 @@ func (m *Machine) runApart(ctx context.Context, program string, args ...string) 
 	if !m.config.Apart {
 		return m.config.Run(ctx, program, args...)
 	}
-	return m.config.Run(ctx, "systemd-run", append([]string{"--quiet", "--wait", "--collect", "--pipe", program}, args...)...)
+	return m.config.Run(ctx, "systemd-run", append([]string{"--quiet", "--wait", "--collect", "--pipe", serviceLimit, program}, args...)...)
 }
 
 // reload asks systemd to have a service take up new files.

@@ -118,11 +118,11 @@ func (k Kubeconfig) fault() string {
 	for _, named := range []struct{ what, name string }{
 		{nounCluster, k.Cluster}, {nounUser, k.User}, {nounContext, k.Context},
 	} {
-		if !prints(named.name) {
+		if !Prints(named.name) {
 			return "the " + named.what + "'s name is empty or has a character that does not print"
 		}
 	}
-	if fault := serverFault(k.Server); fault != "" {
+	if fault := ServerFault(k.Server); fault != "" {
 		return "the server " + fault
 	}
 	for _, file := range []struct {
@@ -146,7 +146,7 @@ func (f File) fault(block string) string {
 		return "has neither a path nor data"
 	case f.Path != "" && f.Data != "":
 		return "has both a path and data"
-	case f.Path != "" && (!path.IsAbs(f.Path) || !prints(f.Path)):
+	case f.Path != "" && (!path.IsAbs(f.Path) || !Prints(f.Path)):
 		return "has a path that is not absolute or has a character that does not print"
 	case f.Path != "":
 		return ""
@@ -158,12 +158,12 @@ func (f File) fault(block string) string {
 	return ""
 }
 
-// serverFault says why a URL cannot be a cluster's server. Credentials in it would go wherever the kubeconfig goes, and
+// ServerFault says why a URL cannot be a cluster's server. Credentials in it would go wherever the kubeconfig goes, and
 // client-go drops a query and a fragment without a word.
-func serverFault(server string) string {
+func ServerFault(server string) string {
 	parsed, err := url.Parse(server)
 	switch {
-	case err != nil || !prints(server):
+	case err != nil || !Prints(server):
 		return "is not a URL"
 	case parsed.Scheme != "https" || parsed.Hostname() == "":
 		return "is not a URL of the form https://host:port"
@@ -182,7 +182,7 @@ func serverFault(server string) string {
 	return ""
 }
 
-// prints reports whether a text is not empty and can be written on one line as it is.
-func prints(value string) bool {
+// Prints reports whether a text is not empty and can be written on one line as it is.
+func Prints(value string) bool {
 	return value != "" && utf8.ValidString(value) && !strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) })
 }

@@ -89,7 +89,10 @@ type Trust struct {
 }
 
 // RefreshTrust asks for the machine's trust store to be made anew.
-type RefreshTrust struct{ For ID } // the order of the files that lie there now
+type RefreshTrust struct {
+	For  ID     // the order of the files that lie there now
+	Laid string // which laying of files it was: one that was put back has to be taken up again
+}
 
 // Reload asks for a service to take up new files.
 type Reload struct {

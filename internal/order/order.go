@@ -81,6 +81,7 @@ type Answer struct {
 	Key       cert.Key       // CreateAuthority, FetchKey: the CA's key (PKCS#8 PEM); MakeSecret: the text
 	Serial    string         // Sign, CreateAuthority: hex
 	Sums      Sums           // Install: of the files that are now in place
+	Laid      string         // Trust: counts how often files were laid or removed
 }
 
 // Failure says why an order failed. The message names what to do next and holds no secret. It is the error of whoever

@@ -3,15 +3,16 @@
 package requirer
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/kubefile"
 )
 
 // kubeControl is the interface on which kubernetes-control-plane tells its workers about the cluster.
@@ -47,12 +48,12 @@ func readClusterSettings(config *juju.Config) Cluster {
 		config.Refuse("node-name", "%v", err)
 		cluster.Node = nodeHostname
 	}
-	if err := checkHostName(cluster.Domain); cluster.Domain != "" && err != nil {
+	if err := checkDomain(cluster.Domain); cluster.Domain != "" && err != nil {
 		config.Refuse("dns-domain", "%v", err)
 		cluster.Domain = ""
 	}
-	if fault := serverFault(cluster.Server); cluster.Server != "" && fault != "" {
-		config.Refuse("kubernetes-server", "%s", fault)
+	if fault := kubefile.ServerFault(cluster.Server); cluster.Server != "" && fault != "" {
+		config.Refuse("kubernetes-server", "it %s; give one such as https://10.0.0.1:6443", fault)
 		cluster.Server = ""
 	}
 	balanced, err := cert.ParseNames(config.Words("loadbalancer-ips"))
@@ -79,16 +80,9 @@ func checkHostName(text string) error {
 	return err
 }
 
-// serverFault says why a URL cannot be that of an API server. It does not repeat the URL, which may hold a password.
-func serverFault(text string) string {
-	parsed, err := url.Parse(text)
-	switch {
-	case err != nil || parsed.Scheme != "https" || parsed.Hostname() == "":
-		return "it is not a URL such as https://10.0.0.1:6443"
-	case parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "":
-		return "it has a user, a query or a fragment, which no API server's URL has"
-	}
-	return ""
+// checkDomain refuses a DNS domain below which the API server could have no name.
+func checkDomain(domain string) error {
+	return cmp.Or(checkHostName(domain), checkHostName("kubernetes.default.svc."+domain))
 }
 
 // readCluster completes what the operator says by what the cluster itself does on the relation kube-control: each of its
@@ -107,14 +101,14 @@ func (s *step) readCluster() {
 				s.report(juju.Waiting, "%s sends unreadable api-endpoints on %s", unit, relation.Key())
 			}
 			for _, endpoint := range endpoints {
-				if fault := serverFault(endpoint); fault != "" {
-					s.report(juju.Waiting, "%s sends an unusable API endpoint on %s: %s", unit, relation.Key(), fault)
+				if fault := kubefile.ServerFault(endpoint); fault != "" {
+					s.report(juju.Waiting, "%s sends an unusable API endpoint on %s: it %s", unit, relation.Key(), fault)
 					continue
 				}
 				servers[strings.TrimSuffix(endpoint, "/")] = true
 			}
 			if domain := strings.Trim(strings.ToLower(bag["domain"]), "."); domain != "" {
-				if err := checkHostName(domain); err == nil {
+				if err := checkDomain(domain); err == nil {
 					domains[domain] = true
 				}
 			}

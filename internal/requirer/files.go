@@ -23,17 +23,16 @@ func (s *step) install(items []item, relation juju.Relation) {
 	var files []order.File
 	kept := false
 	for _, i := range items {
-		switch {
-		case i.best != nil && !i.rekeyed && !s.preferStanding(i):
-			files = append(files, certificateFiles(i)...)
-			continue
-		case i.best == nil:
+		if i.best == nil {
 			missing = append(missing, i.name)
 		}
-		if s.stands(i.name+".crt") && s.stands(i.name+".key") {
-			kept = true
-			files = append(files, order.File{Name: i.name + ".crt", Keep: true}, order.File{Name: i.name + ".key", Keep: true})
-		} else {
+		if !s.keepsStanding(i) {
+			files = append(files, certificateFiles(i)...)
+			continue
+		}
+		standing, whole := s.standingFiles(i)
+		files = append(files, standing...)
+		if kept = kept || whole; !whole {
 			absent = append(absent, i.name)
 		}
 	}
@@ -44,7 +43,12 @@ func (s *step) install(items []item, relation juju.Relation) {
 	if len(missing) == len(items) && !kept {
 		return
 	}
-	files = append(files, order.File{Name: "ca.crt", Text: s.caText(items, kept)})
+	trust := s.caText(items, kept)
+	if trust == "" {
+		s.report(juju.Blocked, "the file ca.crt is lost, and %s does not say whom to trust", relation.RemoteApp)
+		return
+	}
+	files = append(files, order.File{Name: "ca.crt", Text: trust})
 	files = append(files, s.kubernetesFiles(items, files)...)
 	sums, placed := s.place(s.bundle(files))
 	if !placed {
@@ -57,6 +61,33 @@ func (s *step) install(items []item, relation juju.Relation) {
 	s.link(sums)
 	s.merge(sums)
 	s.reload(sums, len(absent) == 0)
+}
+
+// keepsStanding reports whether what stands on disk for a certificate stays, if anything does.
+func (s *step) keepsStanding(i item) bool { return i.best == nil || i.rekeyed || s.preferStanding(i) }
+
+// keeps reports whether certificates stay on disk whose CA nobody may offer any more.
+func (s *step) keeps(relations []juju.Relation, items []item) bool {
+	return len(relations) > 0 && (len(items) == 0 || slices.ContainsFunc(items, func(i item) bool {
+		return s.keepsStanding(i) && s.stands(i.name+".crt")
+	}))
+}
+
+// standingFiles keeps what stands of a pair, and tells whether that is all of it. A key that is lost is this unit's own
+// copy again where the certificate is for that.
+func (s *step) standingFiles(i item) (files []order.File, whole bool) {
+	certificate, key := i.name+".crt", i.name+".key"
+	if s.stands(certificate) {
+		files = append(files, order.File{Name: certificate, Keep: true})
+	}
+	chain := s.standing(certificate)
+	switch {
+	case s.stands(key):
+		files = append(files, order.File{Name: key, Keep: true})
+	case len(chain) > 0 && i.want.Request != "" && sameKey(i.want.Request, chain[0]):
+		files = append(files, order.File{Name: key, KeyName: i.name})
+	}
+	return files, len(files) == 2
 }
 
 func (s *step) bundle(files []order.File) order.Install {
@@ -87,16 +118,17 @@ func (s *step) installed(i item) bool {
 // own key, whose successor is asked for. Otherwise each renewal would take up the other provider's key for a moment.
 func (s *step) preferStanding(i item) bool {
 	chain := s.standing(i.name + ".crt")
-	if i.best.offer.Dialect == dialect.CSR || i.want.Request == "" || len(chain) == 0 || !s.stands(i.name+".key") {
+	if i.ownKey() || len(chain) == 0 || s.snap.Local["own."+certificatesBundle+"."+i.name+".key"] == "" {
 		return false
 	}
-	offer := dialect.Offer{
-		Dialect: dialect.CSR, Trust: s.provided, Issued: cert.Issued{Certificate: cert.EncodeCertificates(chain[0])},
-	}
+	offer := dialect.Offer{Trust: s.provided, Issued: cert.Issued{Certificate: cert.EncodeCertificates(chain[0])}}
 	for _, issuer := range chain[1:] {
 		offer.Issued.Issuers = append(offer.Issued.Issuers, cert.EncodeCertificates(issuer))
 	}
 	_, err := s.check(offer, i)
+	if err == nil {
+		s.wake(chain[0].NotAfter.Add(time.Second))
+	}
 	return err == nil
 }
 
@@ -156,6 +188,10 @@ func (s *step) caText(items []item, kept bool) string {
 	rest := slices.Clone(s.provided)
 	if kept {
 		rest = append(rest, s.current(s.standing("ca.crt"))...)
+	}
+	if len(first)+len(rest) == 0 { // the file is lost while the provider is silent
+		standing, _ := cert.ParseCertificates(s.snap.Local["text.trust"])
+		rest = s.current(standing)
 	}
 	slices.Sort(rest)
 	return strings.Join(unique(append(first, rest...)), "")
@@ -226,6 +262,10 @@ func (s *step) receive() {
 			continue
 		}
 		certificates, denials := dialect.ReadTransfer(relation)
+		if len(certificates) > maxTrusted {
+			s.report(juju.Waiting, "%s says to trust %d CAs: only %d of them are", relation.RemoteApp, len(certificates), maxTrusted)
+			certificates = certificates[:maxTrusted]
+		}
 		s.received = append(s.received, certificates...)
 		for _, denial := range denials {
 			s.report(juju.Waiting, "%s sends an unusable CA certificate: %s", relation.RemoteApp, denial)

@@ -89,12 +89,20 @@ func (s *step) trustProvider(relation juju.Relation) {
 	}
 }
 
-// trustMachine has the whole machine trust the CAs that providers and others say to trust: those that they say now and,
-// while one of them is silent, those that stand.
-func (s *step) trustMachine() {
+// trustMachine has the whole machine trust the CAs that providers and others say to trust: those that they say now, those
+// of certificates that are kept and, while somebody is silent, those that stand.
+func (s *step) trustMachine(kept bool) {
 	wanted := order.Trust{Unit: s.snap.Unit}
 	if s.settings.TrustStore {
-		wanted.Certificates = append(slices.Clone(s.provided), s.received...)
+		wanted.Certificates = slices.Clone(s.provided)
+		for _, text := range s.received {
+			if c, err := cert.Parse(text); err == nil && c.BasicConstraintsValid && c.IsCA { // version 1 may bring others
+				wanted.Certificates = append(wanted.Certificates, text)
+			}
+		}
+		if kept {
+			wanted.Certificates = append(wanted.Certificates, s.current(s.standing("ca.crt"))...)
+		}
 		if standing, err := cert.ParseCertificates(s.snap.Local["text.trust"]); err == nil && s.unclear {
 			wanted.Certificates = append(wanted.Certificates, s.current(standing)...)
 		}
@@ -105,12 +113,15 @@ func (s *step) trustMachine() {
 	if standing == "" && len(wanted.Certificates) == 0 {
 		return
 	}
+	laid := s.snap.Local["trust.laid"]
 	if standing != string(wanted.ID()) {
-		if _, done := s.carried(wanted, "lay CA certificates in the trust store"); !done {
+		answer, done := s.carried(wanted, "lay CA certificates in the trust store")
+		if !done {
 			return
 		}
+		laid = answer.Laid
 	}
-	s.run(order.RefreshTrust{For: wanted.ID()}, "refresh-trust")
+	s.run(order.RefreshTrust{For: wanted.ID(), Laid: laid}, "refresh-trust")
 }
 
 // attempt is what the unit state notes of a program that failed.

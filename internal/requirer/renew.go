@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
-	"github.com/signet-charm/signet/internal/dialect"
 )
 
 // asked is what the unit state notes of a request: when it was made again, and how often since an answer was accepted.
@@ -48,15 +47,16 @@ func (s *step) noteAsked(i item, times int) {
 func (s *step) renew(items []item) {
 	for n := range items {
 		i := &items[n]
-		switch {
-		case i.best == nil && i.spent != nil:
-			s.askAgain(i, i.spent, s.now)
-		case i.best == nil && i.refused:
-			s.askRefused(i)
-		case i.best != nil && i.best.offer.Dialect == dialect.CSR:
-			s.askAgain(i, i.best.leaf, cert.RenewAt(i.best.leaf))
-		case i.best != nil:
+		if i.best != nil {
 			s.wake(i.best.leaf.NotAfter.Add(time.Second))
+		}
+		switch { // a legacy answer beside it is no reason to give up
+		case i.ownKey():
+			s.askAgain(i, i.best.leaf, cert.RenewAt(i.best.leaf))
+		case i.spent != nil:
+			s.askAgain(i, i.spent, s.now)
+		case i.refused:
+			s.askRefused(i)
 		}
 	}
 }
@@ -66,10 +66,11 @@ func (s *step) renew(items []item) {
 func (s *step) askAgain(i *item, leaf *x509.Certificate, at time.Time) {
 	life := leaf.NotAfter.Sub(leaf.NotBefore)
 	pause := max(life/4, time.Minute)
-	if i.best == nil {
+	if !i.ownKey() {
 		pause = min(pause, time.Hour)
 	}
 	last, before := s.lastAsked(*i)
+	before = before && !last.at.After(s.now) // the clock was set back since
 	if again := last.at.Add(pause); before && again.After(at) {
 		at = again
 	}
@@ -105,7 +106,7 @@ func (s *step) askRefused(i *item) {
 // replaceRequest makes a new request in place of the one whose certificate, if it has one, is named.
 func (s *step) replaceRequest(i *item, replaces string, times int) {
 	former := i.want.Request
-	i.rekeyed = s.settings.NewKeys && i.best != nil
+	i.rekeyed = s.settings.NewKeys && i.ownKey()
 	if i.rekeyed && !s.installed(*i) { // the key of what is to be installed must not go first
 		i.rekeyed = false
 		s.wake(s.now.Add(time.Minute))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/kubefile"
 	"github.com/signet-charm/signet/internal/order"
 )
 
@@ -90,8 +91,11 @@ func ReadSettings(config *juju.Config) Settings {
 // checkAttribute refuses what is too long for the subject of a certificate (RFC 5280, ub-common-name and
 // ub-organization-name).
 func checkAttribute(config *juju.Config, option, value string) {
-	if len([]rune(value)) > cert.MaxCommonName {
+	switch {
+	case len([]rune(value)) > cert.MaxCommonName:
 		config.Refuse(option, "%q has more than %d characters (RFC 5280, appendix A.1)", value, cert.MaxCommonName)
+	case value != "" && !kubefile.Prints(value):
+		config.Refuse(option, "%q has a character that does not print", value)
 	}
 }
 

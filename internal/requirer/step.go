@@ -62,6 +62,7 @@ type item struct {
 	best          *accepted
 	rekeyed       bool              // best is on disk, and its successor is asked for under a new key
 	spent         *x509.Certificate // answers the standing request, but is revoked or over
+	unmade        bool              // the disk cannot make its request now
 	refused       bool              // the standing request is refused, or answered with something unusable
 }
 
@@ -70,6 +71,9 @@ type accepted struct {
 	offer dialect.Offer
 	leaf  *x509.Certificate
 }
+
+// ownKey reports whether the best answer is for a key that never left this unit.
+func (i item) ownKey() bool { return i.best != nil && i.best.offer.Dialect == dialect.CSR }
 
 // Step decides what the consumer's side wants, given the answers to orders that an earlier Step of the same turn gave.
 // It is total, deterministic and idempotent.
@@ -81,8 +85,13 @@ func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.
 	s.readCluster()
 	s.receive()
 	relations := s.providers()
-	s.trustMachine() // before services start that rely on it
-	s.ask(relations)
+	items, asked := s.ask(relations)
+	if asked {
+		s.trustMachine(s.keeps(relations, items)) // before services start that rely on it
+	}
+	if len(items) > 0 && asked {
+		s.install(items, relations[len(relations)-1])
+	}
 	s.forget()
 	return s.decision
 }
@@ -99,33 +108,37 @@ func (s *step) providers() []juju.Relation {
 	return relations
 }
 
-// ask asks every provider for this unit's certificates, and installs what is answered.
-func (s *step) ask(relations []juju.Relation) {
+// ask asks every provider for this unit's certificates, and gives them with the best answers. It is false while the disk
+// has not answered.
+func (s *step) ask(relations []juju.Relation) ([]item, bool) {
 	if len(relations) == 0 {
-		return
+		return nil, true
 	}
 	items, err := s.items(relations[0])
 	if err != nil {
 		s.report(juju.Waiting, "%v", err)
-		return
+		return nil, true
 	}
 	ready := true
 	for i := range items {
 		ready = s.findRequest(&items[i]) && ready
 	}
 	if !ready {
-		return
+		return nil, false
 	}
 	for _, relation := range slices.Backward(relations) { // the newest first: it is where an operator moves to
 		s.askOne(relation, items)
 	}
 	s.renew(items)
 	for _, relation := range relations {
+		if slices.ContainsFunc(items, func(i item) bool { return i.unmade }) {
+			break // what stands there may be the request of a certificate in use
+		}
 		s.decision.Bags[relation.ID] = juju.OwnBags{
 			Unit: dialect.Request(relation, s.snap.Unit, wants(items), dialects(relation)...),
 		}
 	}
-	s.install(items, relations[len(relations)-1])
+	return items, true
 }
 
 // findRequest gives an item its signing request: the one on disk while it still says what is wanted, else a new one
@@ -154,6 +167,7 @@ func (s *step) makeRequest(i *item, replaces string, newKey bool) bool {
 		s.decision.Orders = append(s.decision.Orders, wanted)
 		return false
 	case answer.Failure != nil:
+		i.unmade = s.snap.Local["request."+i.name] != ""
 		s.report(juju.Blocked, "cannot make the request for the %s certificate: %s", i.name, answer.Failure.Message)
 		s.wake(s.now.Add(retry))
 	default:

@@ -42,8 +42,10 @@ func TestWhatIsDamagedByHandIsPutBack(t *testing.T) {
 		"the trust store is swept": func() error { return os.Remove(stored[0]) },
 	} {
 		require.NoError(t, damage(), name)
+		c.programs()
 		c.survey()
 		c.turn(noon)
+		require.Equal(t, name == "the trust store is swept", slices.Contains(c.programs(), "update-ca-certificates"), name)
 		require.Equal(t, juju.Active, c.snap.Status.Level, name+": "+c.snap.Status.Message)
 		require.NotEmpty(t, c.file("server.crt"), name)
 		require.Contains(t, c.file("ca.crt"), "BEGIN", name)

@@ -4,6 +4,8 @@ package unit_test
 
 import (
 	"crypto/x509"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -344,6 +346,60 @@ func TestARefusedRequestIsMadeAgainLaterAndLater(t *testing.T) {
 	c.relation(7).RemoteApplication = newScriptedCA(t, "ca").answers(c, 7, now, nil)
 	c.turn(now)
 	require.Equal(t, juju.Active, c.snap.Status.Level, c.snap.Status.Message)
+}
+
+// EasyRSA beside it is no reason to give up a provider that refused once.
+func TestARefusalIsMadeUpForBesideALegacyProvider(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t)
+	c.turn(noon)
+	c.relation(7).RemoteUnits = newScriptedCA(t, "old").legacyAnswers(c, 7, noon)
+	c.snap.Relations = append(c.snap.Relations, provides(8, "next"))
+	c.turn(noon)
+	asked := c.requests(8)
+	c.relation(8).RemoteApplication = juju.Bag{"request_errors": encoded(t, []map[string]any{{
+		"csr": asked[0], "error": map[string]any{"code": 999, "name": "OTHER", "message": "not yet"},
+	}})}
+	plan := c.turn(noon)
+	require.Equal(t, noon.Add(time.Hour), plan.Wake)
+	c.turn(plan.Wake)
+	require.NotEqual(t, asked, c.requests(8))
+}
+
+// A clock that was ahead for a while does not stop renewals.
+func TestAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	ca := newScriptedCA(t, "ca")
+	c := newConsumer(t)
+	c.turn(noon)
+	c.relation(7).RemoteApplication = ca.answers(c, 7, noon, nil)
+	c.turn(noon)
+	ahead := noon.AddDate(0, 0, 25)
+	c.turn(ahead) // due: asked again
+	c.relation(7).RemoteApplication = ca.answers(c, 7, noon, nil)
+	c.turn(noon.Add(time.Hour))
+	asked := c.requests(7)
+	c.turn(noon.AddDate(0, 0, 21))
+	require.NotEqual(t, asked, c.requests(7))
+}
+
+// While a renewal is under way a lost file is made up for: the key by this unit's own copy of it.
+func TestAKeyThatIsLostDuringARenewal(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t)
+	c.turn(noon)
+	c.relation(7).RemoteApplication = newScriptedCA(t, "ca").answers(c, 7, noon, nil)
+	plan := c.turn(noon)
+	key := c.file("server.key")
+	for range 2 {
+		plan = c.turn(plan.Wake)
+	}
+	c.relation(7).RemoteApplication = juju.Bag{"capabilities": "{}"}
+	require.NoError(t, os.Remove(filepath.Join(c.folder.Root(), "files", "certificates", "server.key")))
+	c.survey()
+	c.turn(noon.AddDate(0, 0, 21))
+	require.Equal(t, key, c.file("server.key"))
+	require.NotEmpty(t, c.file("server.crt"))
 }
 
 func TestARenewalMayTakeANewKey(t *testing.T) {
