@@ -90,7 +90,7 @@ func (c *cluster) settle() {
 	for _, app := range []string{"etcd", "control-plane", "worker"} {
 		status, err := c.stage.model().UnitStatus(app + "/0")
 		require.NoError(c.t, err)
-		require.Equal(c.t, juju.Active, status.Level, "%s: %s", app, status.Message)
+		require.Equal(c.t, string(juju.Active), status.Level, "%s: %s", app, status.Message)
 	}
 }
 
@@ -209,6 +209,7 @@ type watch struct {
 
 func (c *cluster) watch(app, kubeconfig string, args ...string) *watch {
 	command := exec.CommandContext(c.t.Context(), "kubectl", append([]string{"--kubeconfig=" + c.file(app, kubeconfig)}, args...)...)
+	command.Env = append(os.Environ(), "KUBECONFIG=/dev/null", "HOME="+c.dir)
 	w := &watch{command: command, ended: make(chan struct{}), output: &agentLog{}}
 	command.Stdout, command.Stderr = w.output, w.output
 	require.NoError(c.t, command.Start())
