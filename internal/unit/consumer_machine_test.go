@@ -21,6 +21,7 @@ import (
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/order"
 )
 
 func TestWhatIsDamagedByHandIsPutBack(t *testing.T) {
@@ -241,6 +242,62 @@ func TestADiskThatTakesNoMore(t *testing.T) {
 			require.NotEqual(t, before, c.file("server.crt"))
 		})
 	}
+}
+
+// A request that cannot be made anew takes back none that is in use.
+func TestAFullDiskWithdrawsNoRequest(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t)
+	c.turn(noon)
+	before := c.relation(7).OwnUnit
+	c.broken = syscall.ENOSPC
+	c.snap.Config["extra_sans"] = "new.example.com"
+	c.turn(noon)
+	require.Contains(t, c.snap.Status.Message, "cannot make the request for the server certificate")
+	require.Equal(t, before, c.relation(7).OwnUnit)
+}
+
+func TestALostCAFileIsMadeUpForByTheTrustStore(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t)
+	c.turn(noon)
+	c.relation(7).RemoteApplication = newScriptedCA(t, "ca").answers(c, 7, noon, nil)
+	c.turn(noon)
+	trust := c.file("ca.crt")
+	c.relation(7).RemoteApplication = juju.Bag{}
+	require.NoError(t, os.Remove(filepath.Join(c.folder.Root(), "files", "certificates", "ca.crt")))
+	c.survey()
+	c.turn(noon)
+	require.Equal(t, trust, c.file("ca.crt"))
+
+	c.snap.Config["trust-store"] = false
+	c.turn(noon)
+	require.NoError(t, os.Remove(filepath.Join(c.folder.Root(), "files", "certificates", "ca.crt")))
+	c.survey()
+	c.turn(noon)
+	require.Contains(t, c.snap.Status.Message, "the file ca.crt is lost, and ca does not say whom to trust")
+	require.NotEmpty(t, c.file("server.crt"))
+}
+
+func TestNobodyHasAnyNumberOfCAsTrusted(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t)
+	var many strings.Builder
+	for n := range 101 {
+		many.WriteString(text(newScriptedCA(t, fmt.Sprint("ca ", n)).cert) + "\n")
+	}
+	leaf := newScriptedCA(t, "issuer")
+	request := c.carry(order.MakeRequest{Name: "x", Kind: cert.Server, CommonName: "x", KeyType: cert.P256}).Request
+	c.snap.Relations = append(c.snap.Relations, juju.Relation{
+		ID: 9, Endpoint: juju.Endpoint{Name: "receive-ca-cert", Interface: dialect.TransferInterface, Role: juju.Requires}, RemoteApp: "many",
+		OwnUnit: juju.Bag{}, OwnApp: juju.Bag{}, RemoteApplication: juju.Bag{"version": "1", "certificates": encoded(t, []string{many.String()})},
+	}, juju.Relation{
+		ID: 10, Endpoint: juju.Endpoint{Name: "receive-ca-cert", Interface: dialect.TransferInterface, Role: juju.Requires}, RemoteApp: "leaf",
+		OwnUnit: juju.Bag{}, OwnApp: juju.Bag{}, RemoteApplication: juju.Bag{"version": "1", "certificates": encoded(t, []string{text(leaf.issue(request, noon, nil))})},
+	})
+	c.turn(noon)
+	require.Len(t, c.stored(), 100, "and no certificate that is not a CA's")
+	require.Contains(t, strings.Join(c.said, "\n"), "many says to trust 101 CAs: only 100 of them are")
 }
 
 // A further certificate that never comes does not keep services from what renews the others.

@@ -348,6 +348,33 @@ func TestARefusedRequestIsMadeAgainLaterAndLater(t *testing.T) {
 	require.Equal(t, juju.Active, c.snap.Status.Level, c.snap.Status.Message)
 }
 
+// With a new key for each renewal, the other provider's key is not taken up in between either.
+func TestARotationBesideALegacyProvider(t *testing.T) {
+	t.Parallel()
+	old, next := newScriptedCA(t, "old"), newScriptedCA(t, "next")
+	c := newConsumer(t, "rotate-key-on-renewal", true)
+	c.turn(noon)
+	c.relation(7).RemoteUnits = old.legacyAnswers(c, 7, noon)
+	c.snap.Relations = append(c.snap.Relations, provides(8, "next"))
+	c.turn(noon)
+	c.relation(8).RemoteApplication = next.answers(c, 8, noon, nil)
+	c.turn(noon)
+	certificate := c.file("server.crt")
+	leaf, err := cert.Parse(certificate)
+	require.NoError(t, err)
+	require.NoError(t, leaf.CheckSignatureFrom(next.cert))
+	due := cert.RenewAt(leaf)
+	asked := c.requests(8)
+	c.turn(due)
+	require.NotEqual(t, asked, c.requests(8))
+	c.relation(8).RemoteApplication = juju.Bag{"capabilities": "{}", "certificates": encoded(t, []any{next.entry("another unit's", next.cert)})}
+	c.turn(due)
+	require.Equal(t, certificate, c.file("server.crt"))
+	c.relation(8).RemoteApplication = next.answers(c, 8, due, nil)
+	c.turn(due)
+	require.NotEqual(t, certificate, c.file("server.crt"))
+}
+
 // EasyRSA beside it is no reason to give up a provider that refused once.
 func TestARefusalIsMadeUpForBesideALegacyProvider(t *testing.T) {
 	t.Parallel()
