@@ -55,7 +55,7 @@ race: ## Run all tests with the race detector, which needs a C compiler (PACKAGE
 e2e-kubernetes: $(KUBE_APISERVER) ## Have a real kube-apiserver, etcd and kubectl use what is laid on disk; builds the first once, for 12 minutes
 	.ci/want etcd etcd-server
 	.ci/want kubectl kubernetes-client
-	SIGNET_KUBE_APISERVER=$(KUBE_APISERVER) go test -tags e2e -count=1 -timeout 15m -v -run '^TestKubernetes' ./internal/cli
+	SIGNET_KUBE_APISERVER=$(KUBE_APISERVER) go test -tags e2e -count=1 -timeout 15m -v -run '^TestKubernetes$$' ./internal/cli
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (PACKAGES)

@@ -5,14 +5,8 @@
 package cli
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
-	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,10 +30,13 @@ func TestKubernetes(t *testing.T) {
 		{"the administrator is a cluster administrator", c.administrator},
 		{"the node is system:node:node1 and may do what a node may", c.node},
 		{"the API server's own client is system:kube-apiserver", c.apiServer},
-		{"a certificate of another CA, and a server's, are Unauthorized", c.strangers},
+		{"kubectl shows each kubeconfig", c.shown},
+		{"strangers are Unauthorized: for their signature, and a server's certificate for its usage", c.strangers},
 		{"certificates are renewed while a watch runs and nothing drops", c.renewal},
+		{"the API server goes by its service's names, and by one that is added while it runs", c.names},
+		{"etcd serves its renewed certificate, and takes no client of another CA", c.members},
 		{"client-go takes the files for what they are", c.judged},
-		{"openssl verifies both sides", c.openssl},
+		{"openssl verifies both sides, and has each refuse the other under another CA", c.openssl},
 	} {
 		if !t.Run(step.sentence, step.run) {
 			return
@@ -67,60 +64,12 @@ func (c *cluster) node(t *testing.T) {
 	c.sees(t, "orbidden", "worker", "kubeconfig", "patch", "node", "node2", "-p", `{"metadata":{"labels":{"example.com/rack":"7"}}}`)
 	c.sees(t, "orbidden", "worker", "kubeconfig", "label", "node", "node1", "node-restriction.kubernetes.io/a=b")
 	c.sees(t, "orbidden", "worker", "kubeconfig", "get", "secret", "hidden")
+	c.sees(t, "orbidden", "worker", "kubeconfig", "get", "secrets")
 }
 
 func (c *cluster) apiServer(t *testing.T) {
 	c.sees(t, "system:kube-apiserver", "control-plane", "kubeconfig", "auth", "whoami")
 	c.sees(t, "orbidden", "control-plane", "kubeconfig", "get", "nodes")
-}
-
-// strangers are a client of a CA that only bears our CA's name, and a server's certificate shown by a client.
-func (c *cluster) strangers(t *testing.T) {
-	foreign := c.foreignCA(t)
-	for name, credentials := range map[string]struct{ certificate, key, ca, want string }{
-		"of another CA":                  {filepath.Join(foreign, "client.crt"), filepath.Join(foreign, "client.key"), c.file("worker", "ca.crt"), "Unauthorized"},
-		"a server's":                     {c.file("worker", "server.crt"), c.file("worker", "server.key"), c.file("worker", "ca.crt"), "Unauthorized"},
-		"to a client who trusts another": {c.file("worker", "client.crt"), c.file("worker", "client.key"), filepath.Join(foreign, "ca.crt"), "x509"},
-	} {
-		output, err := c.run("--server=https://"+c.api, "--certificate-authority="+credentials.ca,
-			"--client-certificate="+credentials.certificate, "--client-key="+credentials.key, "get", "namespaces")
-		t.Logf("$ kubectl get namespaces (%s)\n%s", name, output)
-		require.Error(t, err)
-		require.Contains(t, output, credentials.want, name)
-	}
-}
-
-// foreignCA gives a folder with a CA of our CA's name, under another key, and an administrator's certificate of it.
-func (c *cluster) foreignCA(t *testing.T) string {
-	text, err := os.ReadFile(c.file("worker", "ca.crt"))
-	require.NoError(t, err)
-	ours, err := cert.Parse(string(text))
-	require.NoError(t, err)
-	dir := t.TempDir()
-	write := func(name string, template, parent *x509.Certificate, signer *ecdsa.PrivateKey) *ecdsa.PrivateKey {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		require.NoError(t, err)
-		if signer == nil {
-			signer = key
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-		require.NoError(t, err)
-		encoded, err := cert.EncodeKey(key)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".crt"), []byte(cert.Encode(der)), 0o600))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".key"), []byte(encoded.Reveal()), 0o600))
-		return key
-	}
-	valid := x509.Certificate{NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), SerialNumber: big.NewInt(7)}
-	authority := valid
-	authority.RawSubject, authority.IsCA, authority.BasicConstraintsValid = ours.RawSubject, true, true
-	authority.KeyUsage = x509.KeyUsageCertSign
-	signer := write("ca", &authority, &authority, nil)
-	client := valid
-	client.Subject = pkix.Name{CommonName: "kubernetes-admin", Organization: []string{"system:masters"}}
-	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	write("client", &client, &authority, signer)
-	return dir
 }
 
 // renewal has every certificate of the cluster replaced while a watch runs and others call without a pause.
@@ -219,18 +168,4 @@ func (c *cluster) judged(t *testing.T) {
 	command.Env = append(os.Environ(), "SIGNET_BUNDLE="+filepath.Dir(c.file("worker", "kubeconfig")))
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, string(output))
-}
-
-func (c *cluster) openssl(t *testing.T) {
-	for _, app := range []string{"control-plane", "worker", "etcd"} {
-		require.NoError(t, opensslHandshake(t.Context(), filepath.Dir(c.file(app, "ca.crt"))))
-	}
-	spoilt, foreign := t.TempDir(), c.foreignCA(t)
-	for name, from := range map[string]string{
-		"server.crt": c.file("worker", "server.crt"), "server.key": c.file("worker", "server.key"),
-		"client.crt": c.file("worker", "client.crt"), "client.key": c.file("worker", "client.key"), "ca.crt": filepath.Join(foreign, "ca.crt"),
-	} {
-		require.NoError(t, os.Symlink(from, filepath.Join(spoilt, name)))
-	}
-	require.ErrorContains(t, opensslHandshake(t.Context(), spoilt), "openssl s_client", "under another CA")
 }

@@ -372,7 +372,7 @@ func FuzzSettings(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, value string) {
 		want := map[string]string{key: value, "other": "x"}
 		if checkText("databag", want) != nil {
-			t.Skip()
+			t.Skip("a text that Juju does not keep in a databag, and that is refused before it is sent")
 		}
 		var got map[string]string
 		require.NoError(t, yaml.Unmarshal(settings(want), &got))
