@@ -262,11 +262,7 @@ func (s *step) receive() {
 			continue
 		}
 		certificates, denials := dialect.ReadTransfer(relation)
-		if len(certificates) > maxTrusted {
-			s.report(juju.Waiting, "%s says to trust %d CAs: only %d of them are", relation.RemoteApp, len(certificates), maxTrusted)
-			certificates = certificates[:maxTrusted]
-		}
-		s.received = append(s.received, certificates...)
+		s.received = append(s.received, s.bounded(relation, certificates)...)
 		for _, denial := range denials {
 			s.report(juju.Waiting, "%s sends an unusable CA certificate: %s", relation.RemoteApp, denial)
 			unclear = true

@@ -71,18 +71,23 @@ func (s *step) reload(sums order.Sums, complete bool) {
 	}
 }
 
-// maxTrusted bounds how many CAs one provider can have trusted.
+// maxTrusted bounds how many CAs one relation can have trusted.
 const maxTrusted = 100
+
+// bounded gives no more CA certificates of a relation than can be trusted.
+func (s *step) bounded(relation juju.Relation, certificates []string) []string {
+	if len(certificates) <= maxTrusted {
+		return certificates
+	}
+	s.report(juju.Waiting, "%s says to trust %d CAs: only %d of them are", relation.RemoteApp, len(certificates), maxTrusted)
+	return certificates[:maxTrusted]
+}
 
 // trustProvider notes whom a provider says to trust.
 func (s *step) trustProvider(relation juju.Relation) {
 	certificates := dialect.Trusted(relation)
 	s.unclear = s.unclear || len(certificates) == 0
-	if len(certificates) > maxTrusted {
-		s.report(juju.Waiting, "%s says to trust %d CAs: only %d of them are", relation.RemoteApp, len(certificates), maxTrusted)
-		certificates = certificates[:maxTrusted]
-	}
-	for _, text := range certificates {
+	for _, text := range s.bounded(relation, certificates) {
 		if parsed, err := cert.ParseCertificates(text); err == nil {
 			s.provided = append(s.provided, s.current(parsed)...)
 		}
@@ -132,11 +137,13 @@ type attempt struct {
 	Message string    `json:"message"`
 }
 
-// The pause before a program that failed is run again doubles from one to the other.
-const (
-	firstAgain   = time.Minute
-	longestAgain = time.Hour
-)
+// again is when to run a program anew that has failed.
+func (a attempt) again() time.Time { return a.At.Add(doubled(time.Minute, time.Hour, a.Times-1)) }
+
+// doubled is a pause that doubles with each time, from the first to the longest.
+func doubled(first, longest time.Duration, times int) time.Duration {
+	return min(first<<min(max(times, 0), 16), longest)
+}
 
 // failedPrefix is before the names of unit state that note attempts.
 const failedPrefix = "failed."
@@ -163,7 +170,6 @@ func (s *step) run(wanted order.Order, what string) {
 	if json.Unmarshal([]byte(s.snap.State[key]), &last) != nil || last.Order != wanted.ID() || last.At.After(s.now) {
 		last = attempt{Order: wanted.ID()}
 	}
-	again := last.At.Add(min(firstAgain<<min(max(last.Times-1, 0), 8), longestAgain))
 	answer, answered := s.answers[wanted.ID()]
 	switch {
 	case answered && answer.State == order.Pending:
@@ -172,20 +178,19 @@ func (s *step) run(wanted order.Order, what string) {
 		s.decision.State[key] = ""
 	case answered:
 		last = attempt{Order: wanted.ID(), At: s.now.UTC().Truncate(time.Second), Times: last.Times + 1, Message: answer.Failure.Message}
-		again = last.At.Add(min(firstAgain<<min(last.Times-1, 8), longestAgain))
 		text, err := json.Marshal(last)
 		if err == nil {
 			s.decision.State[key] = string(text)
 		}
-		s.failing(last, again)
-	case last.Times > 0 && s.now.Before(again):
-		s.failing(last, again)
+		s.failing(last)
+	case last.Times > 0 && s.now.Before(last.again()):
+		s.failing(last)
 	default:
 		s.decision.Orders = append(s.decision.Orders, wanted)
 	}
 }
 
-func (s *step) failing(last attempt, again time.Time) {
+func (s *step) failing(last attempt) {
 	s.report(juju.Blocked, "%s (attempt %d)", last.Message, last.Times)
-	s.wake(again)
+	s.wake(last.again())
 }

@@ -95,7 +95,7 @@ func (s *step) askRefused(i *item) {
 		s.wake(s.now.Add(firstPause))
 		return
 	}
-	at := last.at.Add(min(firstPause<<min(last.times, 8), longestPause))
+	at := last.at.Add(doubled(firstPause, longestPause, last.times))
 	if s.now.Before(at) {
 		s.wake(at)
 		return
