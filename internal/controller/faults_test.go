@@ -111,7 +111,7 @@ func TestABrokenConnectionIsMadeAnew(t *testing.T) {
 	}
 	s.writeAs("web/0", id, map[string]string{"unit_name": "web_0"}, nil)
 	s.told(conn, func(snap juju.Snapshot) bool {
-		return snap.At("certificates")[0].RemoteUnits["web/0"]["unit_name"] == "web_0"
+		return snap.On(juju.Provides, "tls-certificates")[0].RemoteUnits["web/0"]["unit_name"] == "web_0"
 	})
 	s.eventually(func() bool { return s.juju.Sessions("signet/0") == 1 })
 }

@@ -95,7 +95,7 @@ func (s *scene) snapshot(conn *Conn) juju.Snapshot {
 // relation is the only one on the certificates endpoint.
 func (s *scene) relation(conn *Conn) juju.Relation {
 	s.t.Helper()
-	relations := s.snapshot(conn).At("certificates")
+	relations := s.snapshot(conn).On(juju.Provides, "tls-certificates")
 	require.Len(s.t, relations, 1)
 	return relations[0]
 }

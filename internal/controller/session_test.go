@@ -65,8 +65,8 @@ func TestASnapshotShowsAnotherUnitLess(t *testing.T) {
 	s.writeAs("signet/0", id, nil, map[string]string{"chain": "PEMs"})
 	snap := s.snapshot(s.dial("signet/1"))
 	require.False(t, snap.Leader)
-	require.Nil(t, snap.At("certificates")[0].OwnApp, "only the leader reads it")
-	require.NotNil(t, snap.At("peers")[0].OwnApp, "every unit reads that of a peer relation")
+	require.Nil(t, snap.On(juju.Provides, "tls-certificates")[0].OwnApp, "only the leader reads it")
+	require.NotNil(t, snap.On(juju.Peers, "signet-peers")[0].OwnApp, "every unit reads that of a peer relation")
 }
 
 func TestCrossModelUnitsGoByTheirRemoteNames(t *testing.T) {
@@ -86,8 +86,8 @@ func TestARelationThatTheUnitIsNotInIsNotShown(t *testing.T) {
 	s := newScene(t, sandbox.Options{})
 	id := s.integrate()
 	require.NoError(t, s.model.LeaveScope(id, "signet/0"))
-	require.Empty(t, s.snapshot(s.dial("signet/0")).At("certificates"))
-	require.Len(t, s.snapshot(s.dial("signet/1")).At("certificates"), 1)
+	require.Empty(t, s.snapshot(s.dial("signet/0")).On(juju.Provides, "tls-certificates"))
+	require.Len(t, s.snapshot(s.dial("signet/1")).On(juju.Provides, "tls-certificates"), 1)
 }
 
 func TestADyingRelationIsBroken(t *testing.T) {
@@ -101,7 +101,7 @@ func TestADyingRelationIsBroken(t *testing.T) {
 	require.True(t, relation.Broken)
 	require.Empty(t, relation.RemoteUnits)
 	require.NoError(t, s.model.LeaveScope(id, "signet/0"))
-	require.Empty(t, s.snapshot(conn).At("certificates"))
+	require.Empty(t, s.snapshot(conn).On(juju.Provides, "tls-certificates"))
 }
 
 func TestACommitChangesAllThatItNames(t *testing.T) {

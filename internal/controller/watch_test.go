@@ -29,40 +29,40 @@ func TestEveryKindOfChangeIsNoticed(t *testing.T) {
 				_, err := s.model.Integrate("signet:certificates", "etcd:certificates")
 				require.NoError(s.t, err)
 			},
-			wanted: func(snap juju.Snapshot) bool { return len(snap.At("certificates")) == 2 },
+			wanted: func(snap juju.Snapshot) bool { return len(snap.On(juju.Provides, "tls-certificates")) == 2 },
 		},
 		"a relation goes": {
 			change: func(s *scene, id int) { require.NoError(s.t, s.model.RemoveRelation(id)) },
-			wanted: func(snap juju.Snapshot) bool { return len(snap.At("certificates")) == 0 },
+			wanted: func(snap juju.Snapshot) bool { return len(snap.On(juju.Provides, "tls-certificates")) == 0 },
 		},
 		"a unit joins": {
 			change: func(s *scene, _ int) {
 				_, err := s.model.AddUnit("web")
 				require.NoError(s.t, err)
 			},
-			wanted: func(snap juju.Snapshot) bool { return len(snap.At("certificates")[0].RemoteUnits) == 2 },
+			wanted: func(snap juju.Snapshot) bool { return len(snap.On(juju.Provides, "tls-certificates")[0].RemoteUnits) == 2 },
 		},
 		"a unit departs": {
 			change: func(s *scene, _ int) { require.NoError(s.t, s.model.RemoveUnit("web/0")) },
-			wanted: func(snap juju.Snapshot) bool { return len(snap.At("certificates")[0].RemoteUnits) == 0 },
+			wanted: func(snap juju.Snapshot) bool { return len(snap.On(juju.Provides, "tls-certificates")[0].RemoteUnits) == 0 },
 		},
 		"a unit writes": {
 			change: func(s *scene, id int) { s.writeAs("web/0", id, map[string]string{"unit_name": "web_0"}, nil) },
 			wanted: func(snap juju.Snapshot) bool {
-				return snap.At("certificates")[0].RemoteUnits["web/0"]["unit_name"] == "web_0"
+				return snap.On(juju.Provides, "tls-certificates")[0].RemoteUnits["web/0"]["unit_name"] == "web_0"
 			},
 		},
 		"an application writes": {
 			change: func(s *scene, id int) { s.writeAs("web/0", id, nil, map[string]string{"key": "value"}) },
-			wanted: func(snap juju.Snapshot) bool { return snap.At("certificates")[0].RemoteApplication["key"] == "value" },
+			wanted: func(snap juju.Snapshot) bool { return snap.On(juju.Provides, "tls-certificates")[0].RemoteApplication["key"] == "value" },
 		},
 		"a peer writes": {
 			change: func(s *scene, _ int) { s.writeAs("signet/0", 0, map[string]string{"key": "value"}, nil) },
-			wanted: func(snap juju.Snapshot) bool { return snap.At("peers")[0].RemoteUnits["signet/0"]["key"] == "value" },
+			wanted: func(snap juju.Snapshot) bool { return snap.On(juju.Peers, "signet-peers")[0].RemoteUnits["signet/0"]["key"] == "value" },
 		},
 		"the own application's leader writes": {
 			change: func(s *scene, _ int) { s.writeAs("signet/0", 0, nil, map[string]string{"key": "value"}) },
-			wanted: func(snap juju.Snapshot) bool { return snap.At("peers")[0].OwnApp["key"] == "value" },
+			wanted: func(snap juju.Snapshot) bool { return snap.On(juju.Peers, "signet-peers")[0].OwnApp["key"] == "value" },
 		},
 		"the config changes": {
 			change: func(s *scene, _ int) {
@@ -146,15 +146,15 @@ func TestWatchersFollowRelationsThatComeAndGo(t *testing.T) {
 	require.NoError(t, s.model.Attend("signet/0", true)) // its agent takes the unit through the relation's end
 	for range 5 {
 		id := s.integrate()
-		s.told(conn, func(snap juju.Snapshot) bool { return len(snap.At("certificates")) == 1 })
+		s.told(conn, func(snap juju.Snapshot) bool { return len(snap.On(juju.Provides, "tls-certificates")) == 1 })
 		s.writeAs("web/0", id, map[string]string{"unit_name": "web_0"}, nil)
 		s.told(conn, func(snap juju.Snapshot) bool {
-			return snap.At("certificates")[0].RemoteUnits["web/0"]["unit_name"] == "web_0"
+			return snap.On(juju.Provides, "tls-certificates")[0].RemoteUnits["web/0"]["unit_name"] == "web_0"
 		})
 		require.NoError(t, s.model.RemoveRelation(id))
-		s.told(conn, func(snap juju.Snapshot) bool { return snap.At("certificates")[0].Broken })
+		s.told(conn, func(snap juju.Snapshot) bool { return snap.On(juju.Provides, "tls-certificates")[0].Broken })
 		require.NoError(t, s.model.LeaveScope(id, "signet/0"))
-		s.told(conn, func(snap juju.Snapshot) bool { return len(snap.At("certificates")) == 0 })
+		s.told(conn, func(snap juju.Snapshot) bool { return len(snap.On(juju.Provides, "tls-certificates")) == 0 })
 	}
 	require.NoError(t, conn.Err(), "relations that go are no reason to connect again")
 }
@@ -172,7 +172,7 @@ func TestARelationThatIsMadeAgainUnderItsOldKeyIsWatched(t *testing.T) {
 		require.Equal(t, id, s.relation(conn).ID)
 		s.writeAs("web/0", id, map[string]string{"unit_name": "web_0"}, nil)
 		s.told(conn, func(snap juju.Snapshot) bool {
-			return snap.At("certificates")[0].RemoteUnits["web/0"]["unit_name"] == "web_0"
+			return snap.On(juju.Provides, "tls-certificates")[0].RemoteUnits["web/0"]["unit_name"] == "web_0"
 		})
 	}
 }
@@ -185,7 +185,7 @@ func TestARelationThatTheUnitAgentEntersLateIsLookedForAgain(t *testing.T) {
 	conn := s.dial("signet/0")
 	s.quiet(conn)
 	require.NoError(t, s.model.EnterScope(id, "signet/0"))
-	s.told(conn, func(snap juju.Snapshot) bool { return len(snap.At("certificates")) == 1 })
+	s.told(conn, func(snap juju.Snapshot) bool { return len(snap.On(juju.Provides, "tls-certificates")) == 1 })
 }
 
 func TestManyChangesAreOneNotice(t *testing.T) {
@@ -201,7 +201,7 @@ func TestManyChangesAreOneNotice(t *testing.T) {
 	notices := 0
 	s.told(conn, func(snap juju.Snapshot) bool {
 		notices++
-		return snap.At("certificates")[0].RemoteUnits["web/0"]["count"] == "last"
+		return snap.On(juju.Provides, "tls-certificates")[0].RemoteUnits["web/0"]["count"] == "last"
 	})
 	require.Less(t, notices, 100)
 }

@@ -180,12 +180,12 @@ func TestADepartingUnitIsGone(t *testing.T) {
 	env.Hook, env.RelationID, env.DepartingUnit = "certificates-relation-departed", "certificates:3", "web/1"
 	snap, err := open(t, env).Snapshot(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []string{"web/0"}, snap.At("certificates")[0].UnitNames())
+	require.Equal(t, []string{"web/0"}, snap.On(juju.Provides, "tls-certificates")[0].UnitNames())
 
 	env.RelationID = "peers:0"
 	snap, err = open(t, env).Snapshot(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []string{"web/0", "web/1"}, snap.At("certificates")[0].UnitNames(), "it goes from the hook's relation only")
+	require.Equal(t, []string{"web/0", "web/1"}, snap.On(juju.Provides, "tls-certificates")[0].UnitNames(), "it goes from the hook's relation only")
 }
 
 func TestABrokenRelationIsShownThoughJujuDoesNotListIt(t *testing.T) {
@@ -203,7 +203,7 @@ func TestABrokenRelationIsShownThoughJujuDoesNotListIt(t *testing.T) {
 	require.Equal(t, []juju.Relation{{
 		ID: 3, Endpoint: env.Endpoints[0], RemoteApp: "web", Broken: true,
 		OwnUnit: juju.Bag{"ca": "PEM"}, RemoteUnits: map[string]juju.Bag{},
-	}}, snap.At("certificates"))
+	}}, snap.On(juju.Provides, "tls-certificates"))
 }
 
 func TestAnUnreadableDatabagIsNotAnEmptyOne(t *testing.T) {
@@ -225,7 +225,7 @@ func TestAnUnreadableDatabagIsNotAnEmptyOne(t *testing.T) {
 	_, env := fakeAgent(t, with(map[string]answer{"relation-get -r certificates:3 --app - signet": {stderr: "permission denied"}}))
 	snap, err := open(t, env).Snapshot(t.Context())
 	require.NoError(t, err, "leadership can be lost between two questions")
-	require.Nil(t, snap.At("certificates")[0].OwnApp)
+	require.Nil(t, snap.On(juju.Provides, "tls-certificates")[0].OwnApp)
 }
 
 func TestAnswersThatMakeNoSenseAreErrorsThatNameTheTool(t *testing.T) {

@@ -158,17 +158,6 @@ func (s Snapshot) On(role Role, iface string) []Relation {
 	return found
 }
 
-// At gives the relations on the endpoints with these names, by ascending ID.
-func (s Snapshot) At(endpoints ...string) []Relation {
-	var found []Relation
-	for _, r := range s.Relations {
-		if slices.Contains(endpoints, r.Endpoint.Name) {
-			found = append(found, r)
-		}
-	}
-	return found
-}
-
 // Peers gives the peer relation; false until Juju has made it.
 func (s Snapshot) Peers() (Relation, bool) {
 	for _, r := range s.Relations {

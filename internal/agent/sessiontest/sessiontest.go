@@ -165,7 +165,7 @@ func (w *World) commit(session agent.Session, changes juju.Changes) {
 // relation is the one with web, as the snapshot shows it.
 func (w *World) relation(snap juju.Snapshot) juju.Relation {
 	w.t.Helper()
-	relations := snap.At("certificates")
+	relations := snap.On(juju.Provides, "tls-certificates")
 	require.Len(w.t, relations, 1)
 	return relations[0]
 }

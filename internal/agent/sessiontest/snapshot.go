@@ -126,7 +126,7 @@ func broken(w *World) {
 	require.Empty(w.t, relation.RemoteUnits)
 	require.Equal(w.t, juju.Bag{"ca": "PEM"}, charmBag(relation.OwnUnit))
 	_ = w.Model.LeaveScope(w.Relation, Leader) // an error when its hooks have seen to that
-	require.Empty(w.t, w.snapshot(session).At("certificates"))
+	require.Empty(w.t, w.snapshot(session).On(juju.Provides, "tls-certificates"))
 }
 
 func leadership(w *World) {
