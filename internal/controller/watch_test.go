@@ -40,11 +40,15 @@ func TestEveryKindOfChangeIsNoticed(t *testing.T) {
 				_, err := s.model.AddUnit("web")
 				require.NoError(s.t, err)
 			},
-			wanted: func(snap juju.Snapshot) bool { return len(snap.On(juju.Provides, "tls-certificates")[0].RemoteUnits) == 2 },
+			wanted: func(snap juju.Snapshot) bool {
+				return len(snap.On(juju.Provides, "tls-certificates")[0].RemoteUnits) == 2
+			},
 		},
 		"a unit departs": {
 			change: func(s *scene, _ int) { require.NoError(s.t, s.model.RemoveUnit("web/0")) },
-			wanted: func(snap juju.Snapshot) bool { return len(snap.On(juju.Provides, "tls-certificates")[0].RemoteUnits) == 0 },
+			wanted: func(snap juju.Snapshot) bool {
+				return len(snap.On(juju.Provides, "tls-certificates")[0].RemoteUnits) == 0
+			},
 		},
 		"a unit writes": {
 			change: func(s *scene, id int) { s.writeAs("web/0", id, map[string]string{"unit_name": "web_0"}, nil) },
@@ -54,11 +58,15 @@ func TestEveryKindOfChangeIsNoticed(t *testing.T) {
 		},
 		"an application writes": {
 			change: func(s *scene, id int) { s.writeAs("web/0", id, nil, map[string]string{"key": "value"}) },
-			wanted: func(snap juju.Snapshot) bool { return snap.On(juju.Provides, "tls-certificates")[0].RemoteApplication["key"] == "value" },
+			wanted: func(snap juju.Snapshot) bool {
+				return snap.On(juju.Provides, "tls-certificates")[0].RemoteApplication["key"] == "value"
+			},
 		},
 		"a peer writes": {
 			change: func(s *scene, _ int) { s.writeAs("signet/0", 0, map[string]string{"key": "value"}, nil) },
-			wanted: func(snap juju.Snapshot) bool { return snap.On(juju.Peers, "signet-peers")[0].RemoteUnits["signet/0"]["key"] == "value" },
+			wanted: func(snap juju.Snapshot) bool {
+				return snap.On(juju.Peers, "signet-peers")[0].RemoteUnits["signet/0"]["key"] == "value"
+			},
 		},
 		"the own application's leader writes": {
 			change: func(s *scene, _ int) { s.writeAs("signet/0", 0, nil, map[string]string{"key": "value"}) },

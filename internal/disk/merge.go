@@ -131,7 +131,7 @@ func (f *Folder) readMergeable(path string) (string, mergeable, error) {
 	if err != nil {
 		return path, mergeable{}, trouble("read", path, err)
 	}
-	return path, mergeable{true, string(data), info.Mode().Perm(), OwnerOf(info)}, nil
+	return path, mergeable{true, string(data), info.Mode().Perm(), ownerOf(info)}, nil
 }
 
 // temporaryMerge is where a merged kubeconfig is written before it takes the place of the former.

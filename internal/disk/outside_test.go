@@ -3,11 +3,12 @@
 package disk_test
 
 import (
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -231,7 +232,7 @@ func TestFilesBelongToWhomTheOrderSays(t *testing.T) {
 		carried(t, folder, o)
 		info, err := os.Stat(filepath.Join(dir, "certificates", "client.key"))
 		require.NoError(t, err)
-		require.Equal(t, group.Gid, strconv.Itoa(disk.OwnerOf(info).GID))
+		require.Equal(t, group.Gid, fmt.Sprint(info.Sys().(*syscall.Stat_t).Gid))
 		require.NoError(t, os.Chown(filepath.Join(dir, "certificates", "client.key"), 0, 0))
 		require.NotContains(t, survey(t, folder), "bundle.certificates", "somebody took it away")
 	}

@@ -76,7 +76,7 @@ func (g generation) read(file string) (data []byte, intact, kept bool) {
 	if err != nil || hexSum(data) != written.Sum {
 		return nil, false, false
 	}
-	return data, true, info.Mode().Perm() == written.Mode && OwnerOf(info) == written.Owner
+	return data, true, info.Mode().Perm() == written.Mode && ownerOf(info) == written.Owner
 }
 
 // intact gives the content of the files that have the one that was written, and tells whether these are all, with their

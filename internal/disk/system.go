@@ -100,14 +100,13 @@ func give(file *os.File, owner *Owner) error {
 		return nil
 	}
 	info, err := file.Stat()
-	if err != nil || OwnerOf(info) == *owner {
+	if err != nil || ownerOf(info) == *owner {
 		return err
 	}
 	return file.Chown(owner.UID, owner.GID)
 }
 
-// OwnerOf tells whose a file is.
-func OwnerOf(info fs.FileInfo) Owner {
+func ownerOf(info fs.FileInfo) Owner {
 	status, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return Owner{-1, -1}

@@ -4,6 +4,7 @@ package unit_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/rand"
 	"crypto/tls"
@@ -54,7 +55,7 @@ func replayToDisk(t *testing.T, recorded wire.Relation, unit string) {
 	asked := recorded.Requirer.Units[unit]
 	w := newWorld(t)
 	w.snap.Unit, w.snap.Leader, w.snap.Relations = unit, false, nil
-	w.snap.Config = map[string]any{"authority": "none", "common-name": cmpOr(asked["common_name"], "recorded.example.com")}
+	w.snap.Config = map[string]any{"authority": "none", "common-name": cmp.Or(asked["common_name"], "recorded.example.com")}
 	clients := map[string]any{}
 	_ = json.Unmarshal([]byte(asked["client_cert_requests"]), &clients)
 	for name := range clients {
@@ -113,15 +114,6 @@ func onDisk(t *testing.T, dir, name string, made *x509.Certificate) {
 		Roots: roots, Intermediates: between, CurrentTime: noon, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	require.NoError(t, err)
-}
-
-func cmpOr(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
 }
 
 // recordedRequests are the signing requests of a recorded unit, its own or its application's, not those for CAs.
