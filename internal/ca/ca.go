@@ -3,7 +3,7 @@
 // Package ca carries out signing orders with a key of its own: the embedded certificate authority. One order gives one
 // certificate, however often it is carried and wherever a crash falls, because the serial number is recorded before
 // anything is signed and the certificate before anybody sees it. Where to look next: issue.go, the pipeline that every
-// certificate passes, then lint.go for what it must satisfy, and package catest, the suite that any carrier of signing
+// certificate passes, then lint.go for what it must satisfy, authority.go for what concerns authorities themselves, and package catest, the suite that any carrier of signing
 // orders passes.
 package ca
 
@@ -47,8 +47,8 @@ type Config struct {
 	Rand    io.Reader // of serial numbers, safe for concurrent use; nil means crypto/rand
 }
 
-// Embedded is a certificate authority that keeps its keys in a store of this unit. It is an agent.Carrier for
-// order.CreateAuthority, order.FetchKey and order.Sign. Safe for concurrent use: different orders are carried side by side.
+// Embedded is a certificate authority that keeps its keys in a store of this unit. It is an agent.Carrier for all of
+// package order's authority.go and for order.Sign. Safe for concurrent use: different orders are carried side by side.
 type Embedded struct {
 	store   Store
 	journal Journal
@@ -88,8 +88,14 @@ func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
 	switch o := o.(type) {
 	case order.CreateAuthority:
 		answer, err = e.create(id, o)
+	case order.RequestAuthority:
+		answer, err = e.request(id, o)
 	case order.FetchKey:
 		answer.Key, err = e.fetchKey(o)
+	case order.CrossSign:
+		answer, err = e.cross(id, o)
+	case order.SignCRL:
+		answer.CRL, err = e.list(o)
 	case order.Sign:
 		answer, err = e.sign(id, o)
 	default:

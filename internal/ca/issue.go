@@ -192,10 +192,14 @@ type issue struct {
 	generation int
 	spec       cert.Spec
 	issuer     *x509.Certificate // nil for a self-signed one
+	other      *x509.Certificate // the authority that is vouched for; nil for none
 	key        crypto.Signer     // the issuer's
 	template   func(serial *big.Int) (*x509.Certificate, error)
 	keep       func() error // what must be durable before the certificate is recorded; nil for nothing
 }
+
+// foreign reports whether subject and names are somebody else's bytes.
+func (i issue) foreign() bool { return i.spec.Request != "" || i.other != nil }
 
 // issue makes one certificate. The order of the steps is what makes it safe: after a crash the journal has either the
 // certificate, or a serial number that nothing else will use.

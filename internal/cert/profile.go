@@ -23,6 +23,7 @@ var (
 	oidCommonName     = asn1.ObjectIdentifier{2, 5, 4, 3}
 	oidOrganization   = asn1.ObjectIdentifier{2, 5, 4, 10}
 	oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+	oidNoCheck        = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}
 )
 
 // ClockSlack is how far before its issuer's NotBefore a certificate may be ordered: it then begins with its issuer. A
@@ -46,6 +47,9 @@ func Template(
 		BasicConstraintsValid: true,
 		AuthorityKeyId:        issuer.SubjectKeyId,
 		PublicKey:             public,
+		CRLDistributionPoints: spec.Points.CRL,
+		OCSPServer:            spec.Points.OCSP,
+		IssuingCertificateURL: spec.Points.Issuer,
 	}
 	var err error
 	if spec.Request != "" {
@@ -257,6 +261,10 @@ func setUsages(template *x509.Certificate, spec Spec, issuer *x509.Certificate) 
 			return errors.New("a client certificate cannot have the usage serverAuth")
 		}
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	case Responder:
+		// Nobody asks whether a responder is revoked: its life is short instead (RFC 6960, 4.2.2.2.1).
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}
+		template.ExtraExtensions = append(template.ExtraExtensions, pkix.Extension{Id: oidNoCheck, Value: asn1.NullBytes})
 	case Intermediate:
 		return setAuthority(template, spec, issuer)
 	default:

@@ -22,6 +22,10 @@ const (
 	Intermediate Kind = "intermediate" // a CA certificate
 )
 
+// Responder is the kind of the certificate with which OCSP responses are signed for a CA (RFC 6960, 4.2.2.2). Nobody
+// asks for it in a relation.
+const Responder Kind = "responder"
+
 // KeyType names a key algorithm with its size, as the charm's options spell it.
 type KeyType string
 
@@ -62,12 +66,22 @@ type Spec struct {
 	ClientAuth    bool   // extended key usage clientAuth
 	PathLen       int    // CA certificates only: how many CA certificates may follow (RFC 5280, 4.2.1.9)
 	Life          time.Duration
+	Points        Points `json:",omitzero"`
+}
+
+// Points are the URLs at which whoever verifies a certificate finds out more about its issuer: none by default, for a URL
+// that cannot be reached does harm.
+type Points struct {
+	CRL    []string `json:",omitempty"` // revocation lists (RFC 5280, 4.2.1.13)
+	OCSP   []string `json:",omitempty"` // responders (RFC 5280, 4.2.2.1)
+	Issuer []string `json:",omitempty"` // the issuer's certificate
 }
 
 // Issued is one certificate with all that its owner needs to use it.
 type Issued struct {
 	Certificate string   // PEM, one block, one trailing newline
 	Issuers     []string // PEM, the issuing CA's certificate first, its root last
+	CA          string   // PEM, the issuing CA's certificate to be told as such where the first issuer is a cross-certificate
 	Key         Key      // PKCS#8 PEM when the provider made it; zero when the owner holds it
 }
 

@@ -50,8 +50,9 @@ func (a Ask) ID() AskID {
 
 // Grant is a certificate to publish for an ask.
 type Grant struct {
-	Ask    Ask
-	Issued cert.Issued
+	Ask     Ask
+	Issued  cert.Issued
+	Revoked bool // CSR dialect: published with the word to stop using it
 }
 
 // Code says why an ask was refused; it is stable, so that people and programs can look it up.
@@ -68,6 +69,8 @@ const (
 	BadIP        Code = "ip-not-allowed"   // an IP address
 	BadWildcard  Code = "wildcard-not-allowed"
 	WrongUnit    Code = "unit-name-mismatch" // unit_name claims to be another unit
+	Revoked      Code = "revoked"            // the certificate was revoked, and no other is issued for the same ask
+	Repeated     Code = "repeated"           // issued too often within an hour: something asks in circles
 	CANotAllowed Code = "ca-not-allowed"     // an application not named in the option intermediate-applications
 	DialectOff   Code = "dialect-off"        // the legacy dialect is switched off
 	Unsignable   Code = "unsignable"         // the certificate would be wrong: refused for good, not as NotSigned

@@ -13,7 +13,7 @@ const (
 
 // Temporary reports whether the same ask may well be granted later without anybody changing it, so that what it has
 // now is not taken from it.
-func (c Code) Temporary() bool { return c == NoAuthority || c == NotSigned }
+func (c Code) Temporary() bool { return c == NoAuthority || c == NotSigned || c == Repeated }
 
 // wire gives a code as request_errors has it.
 func (c Code) wire() (number int, name string) {
@@ -44,7 +44,7 @@ func codeOf(number int, reason string) Code {
 		return NoAuthority
 	}
 	switch code := Code(reason); code {
-	case Malformed, TooLarge, TooMany, BadSignature, WeakKey, WrongUnit, CANotAllowed, DialectOff, Unsignable:
+	case Malformed, TooLarge, TooMany, BadSignature, WeakKey, WrongUnit, CANotAllowed, DialectOff, Unsignable, Revoked, Repeated:
 		return code
 	}
 	return NotSigned

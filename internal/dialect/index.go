@@ -153,8 +153,28 @@ func (x *Index) issued(p pair) (cert.Issued, bool) {
 	}, true
 }
 
+// Revoked gives what the own databags publish for an ask with the word to stop using it.
+func (x *Index) Revoked(ask Ask) (cert.Issued, bool) {
+	found, ok := x.entry(ask)
+	if !ok || !found.revoked {
+		return cert.Issued{}, false
+	}
+	return found.issued(), true
+}
+
 // answer finds the entry of the CSR dialect for a request.
 func (x *Index) answer(ask Ask) (cert.Issued, bool) {
+	found, ok := x.entry(ask)
+	if !ok || found.revoked {
+		return cert.Issued{}, false
+	}
+	return found.issued(), true
+}
+
+func (x *Index) entry(ask Ask) (answer, bool) {
+	if ask.Dialect != CSR {
+		return answer{}, false
+	}
 	if x.answers == nil {
 		x.answers = map[string]answer{}
 		for _, entry := range ownEntries(x.rel.OwnApp) {
@@ -164,12 +184,9 @@ func (x *Index) answer(ask Ask) (cert.Issued, bool) {
 		}
 	}
 	found, ok := x.answers[ask.Request]
-	if !ok || found.revoked {
-		return cert.Issued{}, false
+	if !ok {
+		return answer{}, false
 	}
 	request, err := cert.ParseRequest(ask.Request)
-	if err != nil || !found.fits(request) {
-		return cert.Issued{}, false
-	}
-	return found.issued(), true
+	return found, err == nil && found.fits(request)
 }

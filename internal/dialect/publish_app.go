@@ -48,14 +48,14 @@ func setList[T any](bag juju.Bag, key string, items []T) {
 type requestBook struct {
 	order    []string // requests that stand in a databag of the remote side, as they were read
 	wanted   map[string]bool
-	grants   map[string]cert.Issued
+	grants   map[string]Grant
 	denials  map[string]Denial
 	answered map[string]bool // requests that have an entry
 }
 
 func newRequestBook(pub Publication) *requestBook {
 	book := &requestBook{
-		wanted: map[string]bool{}, grants: map[string]cert.Issued{}, denials: map[string]Denial{}, answered: map[string]bool{},
+		wanted: map[string]bool{}, grants: map[string]Grant{}, denials: map[string]Denial{}, answered: map[string]bool{},
 	}
 	asked := map[string]bool{}
 	for _, ask := range pub.Reading.Asks {
@@ -79,7 +79,7 @@ func newRequestBook(pub Publication) *requestBook {
 	}
 	for _, grant := range pub.Grants {
 		if grant.Ask.Dialect == CSR && book.wanted[grant.Ask.Request] {
-			book.grants[grant.Ask.Request] = grant.Issued
+			book.grants[grant.Ask.Request] = grant
 		}
 	}
 	return book
@@ -106,11 +106,11 @@ func (b *requestBook) entries(bag juju.Bag, partial bool) []map[string]json.RawM
 		}
 	}
 	for _, request := range b.order {
-		issued, granted := b.grants[request]
+		grant, granted := b.grants[request]
 		if !granted || b.answered[request] {
 			continue
 		}
-		if members, ok := newEntry(request, issued); ok {
+		if members, ok := newEntry(request, grant); ok {
 			b.answered[request] = true
 			list = append(list, members)
 		}
@@ -120,12 +120,12 @@ func (b *requestBook) entries(bag juju.Bag, partial bool) []map[string]json.RawM
 
 // renewed gives what becomes of an entry that answers a request which is still made.
 func (b *requestBook) renewed(entry ownEntry) (members map[string]json.RawMessage, keep bool) {
-	if issued, granted := b.grants[entry.request]; granted {
-		fresh, ok := newEntry(entry.request, issued)
+	if grant, granted := b.grants[entry.request]; granted {
+		fresh, ok := newEntry(entry.request, grant)
 		if !ok {
 			return entry.members, true
 		}
-		if leaf, err := cert.ParseCertificate(issued.Certificate); err == nil && leaf.Equal(entry.leaf) {
+		if leaf, err := cert.ParseCertificate(grant.Issued.Certificate); err == nil && leaf.Equal(entry.leaf) {
 			for name, value := range entry.members { // what others noted about this certificate
 				if _, ours := fresh[name]; !ours && name != memberRevoked {
 					fresh[name] = value
@@ -140,9 +140,10 @@ func (b *requestBook) renewed(entry ownEntry) (members map[string]json.RawMessag
 	return entry.members, true
 }
 
-// newEntry makes an entry of four members (protocol B.3); false when the certificate cannot be published: unreadable,
-// without an issuer, or for another key than the request's.
-func newEntry(request string, issued cert.Issued) (map[string]json.RawMessage, bool) {
+// newEntry makes an entry of four members, five when it is revoked (protocol B.3); false when the certificate cannot be
+// published: unreadable, without an issuer, or for another key than the request's.
+func newEntry(request string, grant Grant) (map[string]json.RawMessage, bool) {
+	issued := grant.Issued
 	parsed, err := cert.ParseRequest(request)
 	if err != nil {
 		return nil, false
@@ -166,12 +167,20 @@ func newEntry(request string, issued cert.Issued) (map[string]json.RawMessage, b
 	for i := range stripped {
 		stripped[i] = strings.TrimSpace(stripped[i])
 	}
-	return map[string]json.RawMessage{
-		memberCA:          json.RawMessage(encode(stripped[1])),
+	ca := stripped[1]
+	if own, err := cert.ParseCertificate(issued.CA); err == nil {
+		ca = strings.TrimSpace(cert.EncodeCertificates(own))
+	}
+	entry := map[string]json.RawMessage{
+		memberCA:          json.RawMessage(encode(ca)),
 		memberCertificate: json.RawMessage(encode(stripped[0])),
 		memberChain:       json.RawMessage(encode(stripped)),
 		memberRequest:     json.RawMessage(encode(request)),
-	}, true
+	}
+	if grant.Revoked { // never false or null: some requirers refuse these (protocol B.3)
+		entry[memberRevoked] = json.RawMessage("true")
+	}
+	return entry, true
 }
 
 // errorEntry is an item of request_errors. The library and the interface's description call the request differently;

@@ -101,17 +101,24 @@ func setOf(list []string) map[string]bool {
 // read is left as it is: requirers take this text as it comes.
 func publishCommon(bag juju.Bag, common Common) {
 	if trust, ok := plainCertificates(common.Trust); ok && trust != "" {
-		bag[keyCA] = trust
+		fileBundle(bag, keyCA, trust)
 	}
 	if chain, ok := plainCertificates(common.Chain); ok {
 		if chain == "" {
 			delete(bag, keyChain)
 		} else {
-			bag[keyChain] = chain
+			fileBundle(bag, keyChain, chain)
 		}
 	}
-	if p, ok := plainPair(common.Client); ok {
+	if p, ok := plainPair(common.Client); ok && !(pair{bag[keyClientCert], bag[keyClientKey]}).same(p) {
 		bag[keyClientCert], bag[keyClientKey] = p.Cert, p.Key
+	}
+}
+
+// fileBundle writes certificates, unless what stands there says the same.
+func fileBundle(bag juju.Bag, key, bundle string) {
+	if standing, err := cert.ParseCertificates(bag[key]); err != nil || cert.EncodeCertificates(standing...) != bundle {
+		bag[key] = bundle
 	}
 }
 
@@ -136,16 +143,19 @@ func publishGrants(rel juju.Relation, bag juju.Bag, grants []Grant, served serve
 		switch {
 		case ask.Kind == cert.Application:
 			for _, name := range sharers(rel) {
-				value(name + "." + answerSuffix(ask.Kind))[appData] = json.RawMessage(encode(p))
+				file(value(name+"."+answerSuffix(ask.Kind)), appData, p)
 			}
 		case !served.names[ask.Name]:
 		case ask.Kind == cert.Server && rel.RemoteUnits[ask.Unit][keyCommonName] == ask.CommonName:
-			bag[ask.Name+"."+suffixServerCert], bag[ask.Name+"."+suffixServerKey] = p.Cert, p.Key
+			certificate, private := ask.Name+"."+suffixServerCert, ask.Name+"."+suffixServerKey
+			if !(pair{bag[certificate], bag[private]}).same(p) {
+				bag[certificate], bag[private] = p.Cert, p.Key
+			}
 			if key := ask.Name + "." + answerSuffix(ask.Kind); bag[key] != "" { // it stands only there (protocol A.3)
 				delete(value(key), ask.CommonName)
 			}
 		default:
-			value(ask.Name + "." + answerSuffix(ask.Kind))[ask.CommonName] = json.RawMessage(encode(p))
+			file(value(ask.Name+"."+answerSuffix(ask.Kind)), ask.CommonName, p)
 		}
 	}
 	for key, members := range values {
@@ -155,6 +165,24 @@ func publishGrants(rel juju.Relation, bag juju.Bag, grants []Grant, served serve
 		}
 		set(bag, key, members)
 	}
+}
+
+// file puts a pair among others, unless it stands there.
+func file(pairs map[string]json.RawMessage, name string, p pair) {
+	var standing pair
+	if json.Unmarshal(pairs[name], &standing) != nil || !standing.same(p) {
+		pairs[name] = json.RawMessage(encode(p))
+	}
+}
+
+// same reports whether a text that stands in a databag says what a plain pair does. Then it stays, byte for byte: EasyRSA
+// writes a description before each certificate, and a consumer that sees another text restarts what uses it.
+func (p pair) same(plain pair) bool {
+	if p.Cert == plain.Cert && p.Key == plain.Key {
+		return true
+	}
+	leaf, err := cert.ParseCertificate(p.Cert)
+	return err == nil && cert.EncodeCertificates(leaf) == plain.Cert && plainKey(p.Key) == plain.Key
 }
 
 // sharers are the munged names of the units that ask for the application's certificate.

@@ -13,9 +13,8 @@ import (
 )
 
 // Trusted gives the CA certificates that a provider says to trust, sorted and without doubles, each PEM with one
-// trailing newline: what its units publish as ca in the legacy dialect, and the root, or the last of the chain, of each
-// answer of the CSR dialect, whoever it answers. While any unit of this application holds a certificate of an old CA,
-// both are among them. An answer that is revoked or unreadable tells nothing.
+// trailing newline: what its units publish as ca in the legacy dialect, and the roots, or what stands above all else, of
+// each answer of the CSR dialect, whoever it answers. While a CA is replaced, both are among them. An answer that is revoked or unreadable tells nothing.
 func Trusted(rel juju.Relation) []string {
 	found := map[string]bool{}
 	for _, bag := range rel.RemoteUnits {
@@ -42,8 +41,8 @@ func Trusted(rel juju.Relation) []string {
 		if ca, err := str(members[memberCA]); err == nil {
 			texts = append(texts, ca)
 		}
-		if last := known.last(texts); last != nil {
-			addCA(found, last)
+		for _, top := range known.tops(texts) {
+			addCA(found, top)
 		}
 	}
 	return slices.Sorted(maps.Keys(found))
@@ -58,9 +57,9 @@ func addCA(found map[string]bool, c *x509.Certificate) {
 // pool has the certificates of texts that were read before: one CA's certificate comes with each of its answers.
 type pool map[string][]*x509.Certificate
 
-// last gives the CA certificate among these texts whose issuer is not among them, or that issued itself.
-func (p pool) last(texts []string) *x509.Certificate {
-	var all []*x509.Certificate
+// tops gives the CA certificates among these texts whose issuer is not among them, or that issued themselves.
+func (p pool) tops(texts []string) []*x509.Certificate {
+	var all, found []*x509.Certificate
 	for _, text := range texts {
 		parsed, known := p[text]
 		if !known {
@@ -74,8 +73,8 @@ func (p pool) last(texts []string) *x509.Certificate {
 			return bytes.Equal(other.RawSubject, c.RawIssuer) && !bytes.Equal(other.RawSubject, c.RawSubject)
 		}
 		if c.IsCA && !slices.ContainsFunc(all, above) {
-			return c
+			found = append(found, c)
 		}
 	}
-	return nil
+	return found
 }

@@ -76,6 +76,31 @@ func (c *Config) Flag(option string, byDefault bool) bool {
 	return flag
 }
 
+// Count gives an integer option between two limits.
+func (c *Config) Count(option string, byDefault, least, most int) int {
+	value, set := c.Values[option]
+	if !set {
+		return byDefault
+	}
+	var count float64 // Juju's transports give integers in three types
+	switch number := value.(type) {
+	case int:
+		count = float64(number)
+	case int64:
+		count = float64(number)
+	case float64:
+		count = number
+	default:
+		c.Refuse(option, "must be a number")
+		return byDefault
+	}
+	if count != float64(int(count)) || count < float64(least) || count > float64(most) {
+		c.Refuse(option, "must be a whole number from %d to %d", least, most)
+		return byDefault
+	}
+	return int(count)
+}
+
 // Span gives a duration option: a whole number with a unit m, h, d or w; a bare number counts days.
 func (c *Config) Span(option string, byDefault time.Duration) time.Duration {
 	text := c.Text(option, "")

@@ -49,6 +49,20 @@ type Snapshot struct {
 	Addresses   map[string]Addresses // by endpoint name
 	Status      Status               // as last set by this unit
 	Local       map[string]string    // what the unit's own disk holds, by name; filled in by the agent, not by a Session
+	Leftovers   map[string]string    // leader settings, which only charms before this one wrote; where Juju has any
+	Action      *Action              // what an operator asks for in this very turn; nil nearly always
+}
+
+// Action is one request of an operator's, as "juju run" makes it. Its parameters are typed as JSON is.
+type Action struct {
+	Name   string
+	Params map[string]any
+}
+
+// Result is what an action came to. Keys of results are lower case words with hyphens.
+type Result struct {
+	Results map[string]string
+	Failure string // why it was not done, and what to do next; empty when it was
 }
 
 // Relation is one relation of this unit's application, seen from this side.

@@ -2,8 +2,8 @@
 
 // Package order holds the verbs that the core asks of the outside world, and their answers. An order is a value; its
 // ID is the hash of what is ordered, so that an order repeated after a crash finds the first answer instead of having
-// a second effect. Where to look next: machine.go for what is asked of a consumer's machine, then packages ca, disk and
-// host, which carry orders out.
+// a second effect. Where to look next: authority.go for what only a CA does, machine.go for what is asked of a consumer's
+// machine, then packages ca, disk and host, which carry orders out.
 package order
 
 import (
@@ -26,18 +26,6 @@ type Order interface {
 	order()
 }
 
-// CreateAuthority asks for a new CA: a key and a self-signed certificate.
-type CreateAuthority struct {
-	Generation    int
-	CommonName    string
-	Organizations []string
-	KeyType       cert.KeyType
-	NotBefore     time.Time // not part of the ID
-	Life          time.Duration
-}
-
-// FetchKey asks for the key of a CA that lies on this unit's disk.
-type FetchKey struct{ Authority cert.Authority }
 
 // Sign asks for one certificate.
 type Sign struct {
@@ -76,9 +64,10 @@ type Answer struct {
 	State     State
 	Failure   *Failure
 	Authority cert.Authority // CreateAuthority
-	Issued    cert.Issued    // Sign
-	Request   string         // MakeRequest: PEM
-	Key       cert.Key       // CreateAuthority, FetchKey: the CA's key (PKCS#8 PEM); MakeSecret: the text
+	Issued    cert.Issued    // Sign, CrossSign
+	Request   string         // MakeRequest, RequestAuthority: PEM
+	CRL       string         // SignCRL: PEM
+	Key       cert.Key       // CreateAuthority, RequestAuthority, FetchKey: the CA's key (PKCS#8 PEM); MakeSecret: the text
 	Serial    string         // Sign, CreateAuthority: hex
 	Sums      Sums           // Install: of the files that are now in place
 	Laid      string         // Trust: counts how often files were laid or removed
@@ -120,15 +109,6 @@ func ByID(answers []Answer) map[ID]Answer {
 	return index
 }
 
-// ID implements Order.
-func (o CreateAuthority) ID() ID {
-	o.NotBefore = time.Time{}
-	return hash("create-authority", o)
-}
-
-// ID implements Order.
-func (o FetchKey) ID() ID { return hash("fetch-key", o) }
-
 // ID implements Order. The keys are not part of it, nor is the time: a crash may lie between two attempts.
 func (o Sign) ID() ID {
 	return hash("sign", []any{o.Ask, o.Spec, o.KeyType, o.Replaces, o.Signer.Generation, o.Signer.Certificate})
@@ -137,10 +117,8 @@ func (o Sign) ID() ID {
 // ID implements Order.
 func (o MakeSecret) ID() ID { return hash("make-secret", o) }
 
-func (CreateAuthority) order() {}
-func (FetchKey) order()        {}
-func (Sign) order()            {}
-func (MakeSecret) order()      {}
+func (Sign) order()       {}
+func (MakeSecret) order() {}
 
 // hash is over the JSON of plain values, which encoding/json writes in one way only.
 func hash(verb string, what any) ID {

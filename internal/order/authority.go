@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package order
+
+import (
+	"time"
+
+	"github.com/signet-charm/signet/internal/cert"
+)
+
+// CreateAuthority asks for a new root CA: a key and a self-signed certificate.
+type CreateAuthority struct {
+	Generation    int
+	CommonName    string
+	Organizations []string
+	KeyType       cert.KeyType
+	NotBefore     time.Time // not part of the ID
+	Life          time.Duration
+}
+
+// RequestAuthority asks for the key of a new CA that another CA shall certify, and for the request to show to it.
+type RequestAuthority struct {
+	Generation int
+	Subject    cert.Subject
+	KeyType    cert.KeyType
+}
+
+// FetchKey asks for the key of a CA that lies on this unit's disk.
+type FetchKey struct{ Authority cert.Authority }
+
+// CrossSign asks for a certificate by which one CA vouches for another one of the same application.
+type CrossSign struct {
+	Signer      Signer
+	Generation  int       // of the other
+	Certificate string    // the other's own, PEM
+	NotBefore   time.Time // not part of the ID
+}
+
+// SignCRL asks for a certificate revocation list (RFC 5280, 5).
+type SignCRL struct {
+	Signer  Signer
+	Number  int64 // greater than that of each list before (RFC 5280, 5.2.3)
+	Revoked []cert.Revocation
+	Update  time.Time     // thisUpdate; not part of the ID
+	Life    time.Duration // until nextUpdate
+}
+
+// ID implements Order.
+func (o CreateAuthority) ID() ID {
+	o.NotBefore = time.Time{}
+	return hash("create-authority", o)
+}
+
+// ID implements Order.
+func (o RequestAuthority) ID() ID { return hash("request-authority", o) }
+
+// ID implements Order.
+func (o FetchKey) ID() ID { return hash("fetch-key", o) }
+
+// ID implements Order. The key is not part of it, nor is the time.
+func (o CrossSign) ID() ID {
+	return hash("cross-sign", []any{o.Signer.Generation, o.Signer.Certificate, o.Generation, o.Certificate})
+}
+
+// ID implements Order. The key is not part of it, nor is the time.
+func (o SignCRL) ID() ID {
+	return hash("sign-crl", []any{o.Signer.Generation, o.Signer.Certificate, o.Number, o.Revoked, o.Life})
+}
+
+func (CreateAuthority) order()  {}
+func (RequestAuthority) order() {}
+func (FetchKey) order()         {}
+func (CrossSign) order()        {}
+func (SignCRL) order()          {}
