@@ -138,4 +138,3 @@ func (e *Embedded) list(o order.SignCRL) (string, error) {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})), nil
 }
-

@@ -11,7 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -153,6 +153,13 @@ func CheckAuthority(certificate *x509.Certificate, above []*x509.Certificate, pu
 // subtree, or outside of the permitted ones of its kind. The error is a *NameError.
 func Permits(authorities []*x509.Certificate, names Names) error {
 	for _, authority := range authorities {
+		var allowed, excluded []ipRange
+		for _, subtree := range authority.PermittedIPRanges {
+			allowed = append(allowed, ipRange{subtree.IP, subtree.Mask})
+		}
+		for _, subtree := range authority.ExcludedIPRanges {
+			excluded = append(excluded, ipRange{subtree.IP, subtree.Mask})
+		}
 		whose := fmt.Sprintf("the name constraints of %q do not allow it", shorten(authority.Subject.String()))
 		for _, name := range names.DNS {
 			if !permitted(name, authority.PermittedDNSDomains, authority.ExcludedDNSDomains, insideDomain) {
@@ -160,8 +167,8 @@ func Permits(authorities []*x509.Certificate, names Names) error {
 			}
 		}
 		for _, text := range names.IPs {
-			if !permitted(net.ParseIP(text), authority.PermittedIPRanges, authority.ExcludedIPRanges,
-				func(ip net.IP, subnet *net.IPNet) bool { return subnet.Contains(ip) }) {
+			ip, err := netip.ParseAddr(text)
+			if err != nil || !permitted(ip, allowed, excluded, insideRange) {
 				return &NameError{text, whose}
 			}
 		}
@@ -190,4 +197,20 @@ func insideDomain(name, domain string) bool {
 		return strings.HasSuffix(name, "."+below)
 	}
 	return domain == "" || name == domain || strings.HasSuffix(name, "."+domain)
+}
+
+// ipRange is an address and a mask, 4 or 16 bytes each; masks of constraints need not be prefixes.
+type ipRange struct{ ip, mask []byte }
+
+func insideRange(ip netip.Addr, subtree ipRange) bool {
+	bytes := ip.Unmap().AsSlice()
+	if len(bytes) != len(subtree.ip) || len(bytes) != len(subtree.mask) {
+		return false
+	}
+	for i := range bytes {
+		if bytes[i]&subtree.mask[i] != subtree.ip[i]&subtree.mask[i] {
+			return false
+		}
+	}
+	return true
 }

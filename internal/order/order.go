@@ -2,7 +2,8 @@
 
 // Package order holds the verbs that the core asks of the outside world, and their answers. An order is a value; its
 // ID is the hash of what is ordered, so that an order repeated after a crash finds the first answer instead of having
-// a second effect. Where to look next: authority.go for what only a CA does, machine.go for what is asked of a consumer's
+// a second effect. Where to look next: authority.go for what only a CA does, archive.go for
+// what is taken over and kept safe, machine.go for what is asked of a consumer's
 // machine, then packages ca, disk and host, which carry orders out.
 package order
 
@@ -25,7 +26,6 @@ type Order interface {
 	ID() ID
 	order()
 }
-
 
 // Sign asks for one certificate.
 type Sign struct {
@@ -71,6 +71,9 @@ type Answer struct {
 	Serial    string         // Sign, CreateAuthority: hex
 	Sums      Sums           // Install: of the files that are now in place
 	Laid      string         // Trust: counts how often files were laid or removed
+	Found     Found          // ReadAuthority
+	Archive   Archive        // ReadArchive
+	Names     []string       // WriteArchive, ListArchives, DeleteArchive: the backups concerned
 }
 
 // Failure says why an order failed. The message names what to do next and holds no secret. It is the error of whoever

@@ -3,7 +3,6 @@
 package provider
 
 import (
-	"bytes"
 	"crypto/x509"
 	"slices"
 	"time"
@@ -14,13 +13,16 @@ import (
 
 // verdict says whether a certificate still serves its ask.
 type verdict struct {
-	keep   bool
-	due    bool         // it fits, but its renewal time has come
-	renew  time.Time    // when it will be due; zero for never
-	reason string       // why it is not kept
-	serial string       // hex; empty when there is no readable certificate
-	key    cert.Key     // worth certifying again; zero when there is none
-	kept   cert.KeyType // that key's type
+	keep    bool
+	due     bool         // it fits, but its renewal time has come, or its CA is being replaced
+	urgent  bool         // it is due, and can wait no longer
+	adopted bool         // another program issued it, before its CA was taken over
+	held    bool         // it is revoked, and no other is issued for the same ask
+	renew   time.Time    // when it will be due; zero for never
+	reason  string       // why it is not kept
+	serial  string       // hex; empty when there is no readable certificate
+	key     cert.Key     // worth certifying again; zero when there is none
+	kept    cert.KeyType // that key's type
 }
 
 // judge reads as a checklist: the first thing wrong is the reason.
@@ -41,24 +43,69 @@ func (s *step) judge(issued cert.Issued, spec cert.Spec, ask dialect.Ask) verdic
 		result.key = issued.Key
 		result.kept, _ = cert.KeyTypeOf(leaf.PublicKey) // of no type: a new key is made
 	}
+	by, retiring, ours := s.issuerOf(leaf)
+	if retiring {
+		by.outlives(leaf)
+	}
+	result.adopted = ours && leaf.NotBefore.Before(by.Adopted)
+	revoked, isRevoked := cert.Revocation{}, false
+	if ours {
+		revoked, isRevoked = s.revocationOf(by.Generation, result.serial)
+	}
 	switch {
-	case !issuedBy(leaf, s.issuer):
+	case !ours:
 		result.reason = "another CA issued it"
-	case !says(leaf, spec):
+	case isRevoked:
+		result.key, result.reason = cert.Key{}, "it is revoked"
+		result.held = holds(revoked.Reason, ask)
+	case !s.says(by, leaf, spec, ask):
 		result.reason = "other names or usages are asked for"
+	case retiring && s.record.Paused:
+		result.keep = true
+	case retiring:
+		result.due, result.reason = true, "its CA is being replaced"
+		result.urgent = s.urgent(leaf)
 	case !s.renewable(leaf):
 		result.keep = true
 	case !s.now.Before(renewAt(leaf, ask)):
 		result.due, result.reason = true, "its renewal is due"
+		result.urgent = s.urgent(leaf)
 	default:
 		result.keep, result.renew = true, renewAt(leaf, ask)
 	}
 	return result
 }
 
-// issuedBy compares by name and key identifier (RFC 5280, 4.2.1.1), which is cheap; signatures were verified at issue.
-func issuedBy(leaf, issuer *x509.Certificate) bool {
-	return bytes.Equal(leaf.RawIssuer, issuer.RawSubject) && bytes.Equal(leaf.AuthorityKeyId, issuer.SubjectKeyId)
+// holds reports whether a revocation is for good, so that the same ask gets nothing else: because who asks may have
+// nothing any more, or because the request's key, which the authority cannot change, is not to be trusted.
+func holds(reason cert.Reason, ask dialect.Ask) bool {
+	switch reason {
+	case cert.CessationOfOperation, cert.PrivilegeWithdrawn, cert.AffiliationChanged:
+		return true
+	case cert.KeyCompromise, cert.CACompromise, cert.AACompromise:
+		return ask.Dialect == dialect.CSR
+	}
+	return false
+}
+
+// urgent reports whether a tenth of its life, or less, is left to a certificate.
+func (s *step) urgent(leaf *x509.Certificate) bool {
+	return !s.now.Before(leaf.NotAfter.Add(-leaf.NotAfter.Sub(leaf.NotBefore) / 10))
+}
+
+// says reports whether a certificate says what is asked for. What another program issued before this one took its CA over
+// stays for its life, although it was made by other rules: the usages are not compared, nor is the name of the client
+// certificate that all consumers share.
+func (s *step) says(by authority, leaf *x509.Certificate, spec cert.Spec, ask dialect.Ask) bool {
+	if !leaf.NotBefore.Before(by.Adopted) {
+		return says(leaf, spec)
+	}
+	if ask.Dialect == dialect.Legacy && ask.CommonName == globalClient && ask.Name == "" {
+		spec.CommonName = leaf.Subject.CommonName
+	}
+	spec.ServerAuth = slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+	spec.ClientAuth = slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+	return says(leaf, spec)
 }
 
 // says reports whether the certificate says what the spec asks for. A request's subject, key and names were copied at
@@ -81,7 +128,7 @@ func says(leaf *x509.Certificate, spec cert.Spec) bool {
 // signing it again and again would help nobody.
 func (s *step) renewable(leaf *x509.Certificate) bool {
 	life := leaf.NotAfter.Sub(leaf.NotBefore)
-	return s.issuer.NotAfter.Sub(leaf.NotAfter) > life/20
+	return s.current.certificate.NotAfter.Sub(leaf.NotAfter) > life/20
 }
 
 // renewAt is when the authority renews by itself. In the legacy dialect nobody else does; in the CSR dialect the

@@ -14,7 +14,6 @@ import (
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
-	"github.com/signet-charm/signet/internal/order"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -35,6 +34,11 @@ func newBench(t *testing.T) *bench {
 	require.NoError(t, err)
 	b.ca = b.sign(template, template)
 	return b
+}
+
+// current is the CA as a step knows it.
+func (b *bench) current() authority {
+	return authority{&slot{Generation: 1, Certificate: cert.Encode(b.ca.Raw)}, b.ca}
 }
 
 func (b *bench) newKey() cert.Key {
@@ -120,7 +124,7 @@ func TestJudge(t *testing.T) {
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &step{now: noon.Add(test.after), issuer: b.ca}
+			s := &step{now: noon.Add(test.after), current: b.current()}
 			got := s.judge(test.issued, test.spec, dialect.Ask{Dialect: dialect.Legacy})
 			require.Equal(t, test.want, got.reason)
 			require.Equal(t, test.want == "", got.keep)
@@ -199,8 +203,8 @@ func TestSpecOfAnAsk(t *testing.T) {
 func TestSignCertifiesTheKeyAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	s := &step{now: noon, settings: Settings{KeyType: cert.P256, Life: 30 * day}, issuer: b.ca,
-		signer: order.Signer{Authority: cert.Authority{Generation: 1, Certificate: cert.Encode(b.ca.Raw)}}}
+	s := &step{now: noon, settings: Settings{KeyType: cert.P256, Life: 30 * day}, current: b.current()}
+	s.signer.Authority = s.current.public()
 	ask := dialect.Ask{Dialect: dialect.Legacy, Kind: cert.Client, CommonName: "x"}
 	spec, err := s.spec(ask)
 	require.NoError(t, err)

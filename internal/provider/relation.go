@@ -3,8 +3,10 @@
 package provider
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
@@ -34,12 +36,12 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	publication := dialect.Publication{Reading: reading, Capabilities: s.capabilities(relation)}
 	published := dialect.NewIndex(relation)
 	for _, ask := range asks {
-		issued, denial := s.grant(published, ask)
+		grant, denial := s.grant(published, ask)
 		if denial != nil {
 			denials = append(denials, *denial)
 		}
-		if issued.Certificate != "" {
-			publication.Grants = append(publication.Grants, dialect.Grant{Ask: ask, Issued: issued})
+		if grant.Issued.Certificate != "" {
+			publication.Grants = append(publication.Grants, grant)
 			s.granted++
 		}
 	}
@@ -52,10 +54,12 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	publication.Denials = denials
 	s.denials = append(s.denials, denials...)
 
-	s.decision.Bags[relation.ID] = juju.OwnBags{
+	bags := juju.OwnBags{
 		Unit: dialect.PublishUnit(relation, publication),
 		App:  dialect.PublishApplication(relation, publication),
 	}
+	s.departed(relation, bags)
+	s.decision.Bags[relation.ID] = bags
 }
 
 // admit lets through the asks that this application answers at all.
@@ -87,14 +91,10 @@ func (s *step) common(relation juju.Relation, published *dialect.Index) *dialect
 	if denial != nil {
 		s.denials = append(s.denials, *denial)
 	}
-	if client.Certificate == "" {
+	if client.Issued.Certificate == "" {
 		return nil
 	}
-	common := &dialect.Common{Trust: []string{s.signer.Root()}, Client: client}
-	if len(s.signer.Issuers) > 0 {
-		common.Chain = s.signer.Chain()
-	}
-	return common
+	return &dialect.Common{Trust: s.trusted(), Chain: s.commonChain(), Client: client.Issued}
 }
 
 func globalClientAsk(relation juju.Relation) dialect.Ask {
@@ -106,34 +106,86 @@ func globalClientAsk(relation juju.Relation) dialect.Ask {
 
 // grant gives the certificate for an ask: the one there is when it still serves, else a new one once it is signed.
 // A certificate that must be replaced stays in service until its successor exists.
-func (s *step) grant(published *dialect.Index, ask dialect.Ask) (cert.Issued, *dialect.Denial) {
+func (s *step) grant(published *dialect.Index, ask dialect.Ask) (dialect.Grant, *dialect.Denial) {
 	spec, err := s.spec(ask)
 	if err != nil {
-		return cert.Issued{}, s.deny(ask, dialect.Malformed, err.Error())
+		return dialect.Grant{}, s.deny(ask, dialect.Malformed, err.Error())
 	}
 	current := current(published, ask)
+	replaced := current.Certificate != ""
 	for {
 		verdict := s.judge(current, spec, ask)
-		if verdict.keep {
+		switch {
+		case verdict.keep:
 			s.wake(verdict.renew)
-			return current, nil
+			return s.dress(ask, current), nil
+		case verdict.held:
+			return s.hold(ask, current)
+		case !s.signing:
+			return s.dress(ask, current), s.withoutSigner(ask, current)
+		case s.putOff(ask, verdict):
+			return s.dress(ask, current), nil
 		}
-		if !s.signing {
-			return current, s.withoutSigner(ask, current)
+		if err := cert.Permits(s.chain(), spec.Names); err != nil {
+			return dialect.Grant{}, s.deny(ask, dialect.BadName, err.Error())
 		}
 		wanted := s.sign(ask, spec, verdict)
+		if until, cut := s.cut(wanted.For, spec); cut {
+			s.repeats++
+			return s.dress(ask, current), s.deny(ask, dialect.Repeated, fmt.Sprintf(
+				"issued %d times within an hour, but it is asked for again; again from %s", maxRepeats, until.Format(time.RFC3339)))
+		}
 		answer, done := s.obtain(wanted)
 		if !done {
-			return current, s.unsigned(ask, wanted, answer)
+			return s.dress(ask, current), s.unsigned(ask, wanted, answer)
 		}
 		if again := s.judge(answer.Issued, spec, ask); !again.keep && !again.due {
-			return current, s.deny(ask, dialect.NotSigned, "the authority's answer does not fit: "+again.reason)
+			return s.dress(ask, current), s.deny(ask, dialect.NotSigned, "the authority's answer does not fit: "+again.reason)
 		}
 		if answer.Issued.Certificate == current.Certificate {
-			return current, nil
+			return s.dress(ask, current), nil
+		}
+		if replaced && verdict.due {
+			s.noteRenewal(ask)
+			replaced = false
 		}
 		current = answer.Issued
 	}
+}
+
+// dress gives a certificate the issuers that it has now: they change while a CA is replaced, although it does not.
+func (s *step) dress(ask dialect.Ask, issued cert.Issued) dialect.Grant {
+	leaf, err := cert.Parse(issued.Certificate)
+	if err != nil {
+		return dialect.Grant{Ask: ask, Issued: issued}
+	}
+	if by, _, ours := s.issuerOf(leaf); ours {
+		issued.Issuers, issued.CA = s.issuersOf(by), by.Certificate
+	}
+	return dialect.Grant{Ask: ask, Issued: issued}
+}
+
+// hold leaves a certificate in its place that is revoked for good, with the word to stop using it where the dialect has
+// one.
+func (s *step) hold(ask dialect.Ask, current cert.Issued) (dialect.Grant, *dialect.Denial) {
+	grant := s.dress(ask, current)
+	if ask.Dialect == dialect.CSR {
+		grant.Revoked = true
+		return grant, nil
+	}
+	return grant, s.deny(ask, dialect.Revoked, "its certificate is revoked for good; to serve it again, remove the relation and add it anew")
+}
+
+// chain is the current CA with all that is above it.
+func (s *step) chain() []*x509.Certificate {
+	if s.above == nil {
+		for _, text := range s.signer.Chain() {
+			if parsed, err := cert.Parse(text); err == nil {
+				s.above = append(s.above, parsed)
+			}
+		}
+	}
+	return s.above
 }
 
 // unsigned notes that an order is not done: given just now, pending, or failed.
@@ -151,7 +203,7 @@ func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer)
 	default:
 		s.decision.Entries = append(s.decision.Entries, ledger.Entry{
 			Time: s.now, Event: ledger.Ordered, Order: string(wanted.ID()), Ask: string(ask.ID()), For: wanted.For,
-			Generation: s.signer.Generation, Names: ask.Names.List(),
+			Generation: s.signer.Generation, Names: wanted.Spec.Names.List(),
 		})
 	}
 	return nil
@@ -179,6 +231,9 @@ func current(published *dialect.Index, ask dialect.Ask) cert.Issued {
 		issued, _ = published.Client()
 	} else {
 		issued, _ = published.Published(ask)
+	}
+	if issued.Certificate == "" {
+		issued, _ = published.Revoked(ask)
 	}
 	return issued
 }

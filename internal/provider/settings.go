@@ -3,6 +3,8 @@
 package provider
 
 import (
+	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
@@ -12,6 +14,7 @@ import (
 // Settings are the options of the charm that concern its authority.
 type Settings struct {
 	Embedded                 bool // false: this application is no authority
+	Intermediate             bool // new CAs are certified by another one
 	CACommonName             string
 	CAOrganizations          []string
 	CALife                   time.Duration
@@ -19,14 +22,24 @@ type Settings struct {
 	Life                     time.Duration // of the certificates signed
 	KeyType                  cert.KeyType  // of the keys made for the legacy dialect
 	Legacy                   bool
-	StrictServerUsage        []string // when set: only these applications get clientAuth on legacy server certificates
-	IntermediateApplications []string // who may ask for CA certificates
+	StrictServerUsage        []string      // when set: only these applications get clientAuth on legacy server certificates
+	IntermediateApplications []string      // who may ask for CA certificates
+	TrustWait                time.Duration // how long the next CA is published before it signs
+	RenewalsPerHour          int
+	RenewalInterval          time.Duration // between two units of an application
+	Window                   window
+	RevokeOnDeparture        bool
+	Listen                   string // address and port; empty to serve nothing
+	PublicURL                string
+	BackupRecipients         []string
 }
 
 // ReadSettings takes the settings from option values; what cannot be used is recorded there.
 func ReadSettings(config *juju.Config) Settings {
+	authority := config.Choice("authority", "embedded", "intermediate", "none")
 	settings := Settings{
-		Embedded:                 config.Choice("authority", "embedded", "none") == "embedded",
+		Embedded:                 authority != "none",
+		Intermediate:             authority == "intermediate",
 		CACommonName:             config.Text("ca-common-name", ""),
 		CALife:                   config.Span("ca-validity", 3650*24*time.Hour),
 		CAKeyType:                cert.KeyType(config.Choice("ca-key-type", cert.KeyTypeNames()...)),
@@ -35,7 +48,19 @@ func ReadSettings(config *juju.Config) Settings {
 		Legacy:                   config.Flag("legacy-dialect", true),
 		StrictServerUsage:        config.Words("strict-server-usage"),
 		IntermediateApplications: config.Words("intermediate-applications"),
+		TrustWait:                config.Span("ca-trust-wait", 24*time.Hour),
+		RenewalsPerHour:          config.Count("renewals-per-hour", 60, 1, 100000),
+		RenewalInterval:          config.Span("renewal-interval", 10*time.Minute),
+		RevokeOnDeparture:        config.Flag("revoke-on-departure", false),
+		Listen:                   config.Text("listen", ""),
+		PublicURL:                config.Text("public-url", ""),
+		BackupRecipients:         config.Words("backup-recipients"),
 	}
+	var err error
+	if settings.Window, err = parseWindow(config.Text("maintenance-window", "")); err != nil {
+		config.Refuse("maintenance-window", "%v", err)
+	}
+	checkServed(config, settings)
 	if organization := config.Text("ca-organization", ""); organization != "" {
 		settings.CAOrganizations = []string{organization}
 	}
@@ -51,4 +76,25 @@ func ReadSettings(config *juju.Config) Settings {
 		}
 	}
 	return settings
+}
+
+// checkServed refuses addresses at which nothing can be served.
+func checkServed(config *juju.Config, settings Settings) {
+	if settings.Listen != "" {
+		at, err := netip.ParseAddrPort(settings.Listen)
+		if err != nil || at.Port() == 0 {
+			config.Refuse("listen", "%q is not an address and a port, such as 0.0.0.0:8880 or [::]:8880", settings.Listen)
+		}
+	}
+	if settings.PublicURL == "" {
+		return
+	}
+	parsed, err := url.Parse(settings.PublicURL)
+	switch {
+	case err != nil || parsed.Scheme != "http" || parsed.Host == "" || parsed.RawQuery != "" || parsed.Fragment != "":
+		// What verifies a certificate cannot first verify a server's (RFC 5280, 8).
+		config.Refuse("public-url", "%q is not a URL such as http://ca.example.com:8880", settings.PublicURL)
+	case settings.Listen == "":
+		config.Refuse("public-url", "needs the option listen, for nothing is served without it")
+	}
 }

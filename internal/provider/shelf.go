@@ -34,6 +34,12 @@ type shelf struct {
 	damaged map[int]bool // something of it cannot be read, which must not be taken for gone
 }
 
+func (s *step) readShelf() {
+	if peers, found := s.snap.Peers(); found {
+		s.shelf = readShelf(peers.OwnApp)
+	}
+}
+
 func readShelf(bag juju.Bag) shelf {
 	s := shelf{bags: map[int]juju.Bag{}, damaged: map[int]bool{}}
 	for key, text := range bag {

@@ -4,7 +4,10 @@ package provider
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
@@ -13,7 +16,7 @@ import (
 
 // spec says what the certificate for an ask shall say.
 func (s *step) spec(ask dialect.Ask) (cert.Spec, error) {
-	spec := cert.Spec{Kind: ask.Kind, CommonName: ask.CommonName, Names: ask.Names, Request: ask.Request, Life: s.settings.Life}
+	spec := cert.Spec{Kind: ask.Kind, CommonName: ask.CommonName, Names: ask.Names, Request: ask.Request, Life: s.leafLife(), Points: s.points()}
 	if ask.Dialect == dialect.CSR {
 		return s.specOfRequest(spec)
 	}
@@ -21,7 +24,7 @@ func (s *step) spec(ask dialect.Ask) (cert.Spec, error) {
 	case cert.Client:
 		spec.ClientAuth = true
 	case cert.Intermediate:
-		spec.Life, spec.Names = s.settings.CALife/2, cert.Names{}
+		spec.Life, spec.Names = s.authorityLife(), cert.Names{}
 	default:
 		spec.ServerAuth = true
 		// etcd and OVN use their server certificates as clients among themselves.
@@ -40,6 +43,9 @@ func (s *step) spec(ask dialect.Ask) (cert.Spec, error) {
 	return spec, nil
 }
 
+// authorityLife is how long a CA below this one lives.
+func (s *step) authorityLife() time.Duration { return s.settings.CALife / 2 }
+
 // specOfRequest takes from a request the usages it may have: those it asks for, else serverAuth. One that asks for
 // clientAuth alone is a client certificate.
 func (s *step) specOfRequest(spec cert.Spec) (cert.Spec, error) {
@@ -49,7 +55,7 @@ func (s *step) specOfRequest(spec cert.Spec) (cert.Spec, error) {
 	}
 	spec.CommonName, spec.Names = "", cert.Names{}
 	if spec.Kind == cert.Intermediate {
-		spec.Life = s.settings.CALife / 2
+		spec.Life = s.authorityLife()
 		return spec, nil
 	}
 	spec.ServerAuth, spec.ClientAuth = cert.RequestedUsages(request)
@@ -75,9 +81,59 @@ func (s *step) sign(ask dialect.Ask, spec cert.Spec, why verdict) order.Sign {
 	}
 	if ask.Dialect == dialect.Legacy {
 		wanted.KeyType = s.settings.KeyType
-		if why.kept == s.settings.KeyType {
+		if why.kept == s.settings.KeyType || why.adopted {
 			wanted.Key = why.key
 		}
 	}
 	return wanted
+}
+
+// points are the URLs at which the revocation lists, the responder and the certificate of the current CA are to be
+// found: those of the option, else of every unit that says where it can be reached; none where nothing is served.
+func (s *step) points() cert.Points {
+	if s.settings.Listen == "" || s.current.slot == nil {
+		return cert.Points{}
+	}
+	var points cert.Points
+	for _, base := range s.bases() {
+		points.CRL = append(points.CRL, fmt.Sprintf("%s/crl/%d.crl", base, s.current.Generation))
+		points.OCSP = append(points.OCSP, base+"/ocsp")
+		points.Issuer = append(points.Issuer, fmt.Sprintf("%s/ca/%d.crt", base, s.current.Generation))
+	}
+	if !s.snap.CanSecrets { // no responder
+		points.OCSP = nil
+	}
+	return points
+}
+
+// bases are the URLs at which the units of this application serve.
+func (s *step) bases() []string {
+	if s.settings.PublicURL != "" {
+		return []string{strings.TrimSuffix(s.settings.PublicURL, "/")}
+	}
+	at, err := netip.ParseAddrPort(s.settings.Listen)
+	switch {
+	case err != nil || at.Addr().IsLoopback(): // nobody else reaches it
+		return nil
+	case !at.Addr().IsUnspecified():
+		return []string{"http://" + at.String()}
+	}
+	var hosts []string
+	if own := s.snap.Addresses[s.peers.Endpoint.Name].Ingress; len(own) > 0 {
+		hosts = append(hosts, own[0])
+	}
+	for _, bag := range s.peers.RemoteUnits {
+		if address := bag["ingress-address"]; address != "" {
+			hosts = append(hosts, address)
+		}
+	}
+	slices.Sort(hosts)
+	var bases []string
+	for _, host := range slices.Compact(hosts) {
+		if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
+			host = "[" + host + "]"
+		}
+		bases = append(bases, fmt.Sprintf("http://%s:%d", host, at.Port()))
+	}
+	return bases
 }

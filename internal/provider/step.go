@@ -11,6 +11,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/ledger"
@@ -29,6 +30,8 @@ type Decision struct {
 	State   map[string]string // unit state to change
 	Reports []juju.Status     // one for each thing an operator should know
 	Wake    time.Time         // next renewal; zero for none
+	Serve   Serve             // what everybody may ask this unit for
+	Result  *juju.Result      // of the action that is asked for; nil when there is none, or none of the authority's
 }
 
 // step is one run of Step: what it was given, and the decision under way.
@@ -38,17 +41,27 @@ type step struct {
 	settings Settings
 	answers  map[order.ID]order.Answer
 
-	signer  order.Signer
-	issuer  *x509.Certificate // of signer
-	peers   juju.Relation
-	sealed  bool // private keys can travel through the peer relation
-	signing bool // this unit may order signatures
-	shelf   shelf
+	peers    juju.Relation
+	record   record
+	damaged  bool // the record cannot be read
+	adopted  slot // the CA of another program that is being taken over
+	current  authority
+	next     authority // once it has a certificate
+	retiring []authority
+	keys     map[int]cert.Key          // of CAs that were made or found in this very turn, by generation
+	signer   order.Signer              // the current CA with its key
+	above    []*x509.Certificate       // the current CA, and what is above it; read when it is needed
+	revoked  map[int][]cert.Revocation // by generation
+	sealed   bool                      // private keys can travel through the peer relation
+	signing  bool                      // this unit may order signatures
+	shelf    shelf
+	pace     pace
 
 	decision Decision
 	granted  int // certificates published
 	waiting  int // being signed
 	exposed  int // relations with private keys published although the legacy dialect is off
+	repeats  int // asks in circles
 	denials  []dialect.Denial
 }
 
@@ -59,7 +72,7 @@ const retry = 5 * time.Minute
 // gave. It is total, deterministic and idempotent.
 func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {
 	s := &step{
-		now: now, snap: snap, settings: settings, answers: order.ByID(answers),
+		now: now, snap: snap, settings: settings, answers: order.ByID(answers), keys: map[int]cert.Key{},
 		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}},
 	}
 	if !settings.Embedded {
@@ -71,30 +84,41 @@ func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.
 }
 
 func (s *step) serve() {
+	s.readShelf()
 	ready := s.findSigner()
 	if ready {
 		s.sealed = s.ensureSeal()
 		s.signing = s.canSign()
-		if s.sealed {
-			s.shelf = readShelf(s.peers.OwnApp)
+		if !s.sealed {
+			s.shelf = shelf{}
 		}
 	}
+	s.readPace()
 	for _, relation := range s.snap.On(juju.Provides, dialect.Interface) {
 		if !relation.Broken {
 			s.serveRelation(relation, ready)
 		}
+	}
+	if s.snap.Leader && !s.damaged {
+		s.saveRecord()
 	}
 	if !ready {
 		return
 	}
 	for _, relation := range s.snap.On(juju.Provides, dialect.TransferInterface) {
 		if !relation.Broken {
-			s.decision.Bags[relation.ID] = dialect.PublishTransfer(relation, s.signer.Chain())
+			s.decision.Bags[relation.ID] = dialect.PublishTransfer(relation, s.transferred())
 		}
 	}
 	if s.snap.Leader {
 		s.writeShelf()
+		s.savePace()
+		s.publishRevoked()
+		for _, member := range s.members() {
+			s.keepResponder(member)
+		}
 	}
+	s.serveOthers()
 	s.summarize()
 }
 
@@ -130,14 +154,12 @@ func (s *step) report(level juju.Level, format string, args ...any) {
 
 // summarize says in one line how the authority is, and what an operator should do.
 func (s *step) summarize() {
-	until := s.issuer.NotAfter.Format(time.DateOnly)
-	lastFullLife := s.issuer.NotAfter.Add(-s.settings.Life) // what is signed later is cut to the CA's end
+	until := s.current.certificate.NotAfter.Format(time.DateOnly)
 	switch {
-	case s.now.After(s.issuer.NotAfter):
-		s.report(juju.Blocked, "the CA expired on %s and can sign nothing: deploy a new one and move the relations to it", until)
-	case s.now.After(lastFullLife):
-		s.report(juju.Waiting, "the CA ends on %s, and all certificates with it: plan a new one", until)
-		s.wake(s.issuer.NotAfter.Add(time.Second))
+	case s.now.After(s.current.certificate.NotAfter):
+		s.report(juju.Blocked, "the CA expired on %s and can sign nothing: run rotate-ca step=advance on the leader", until)
+	case !s.snap.Leader && !s.snap.CanSecrets:
+		s.report(juju.Blocked, "this model has no secrets to share the CA's key: keep one unit, or upgrade to Juju 3")
 	case !s.snap.Leader:
 		s.report(juju.Active, "standby, CA until %s", until)
 	case s.granted+s.waiting+len(s.denials) == 0:
@@ -145,8 +167,17 @@ func (s *step) summarize() {
 	default:
 		s.report(juju.Active, "%s, CA until %s", count(s.granted, "certificate"), until)
 	}
-	if !s.now.After(lastFullLife) {
-		s.wake(lastFullLife.Add(time.Second))
+	if !s.now.After(s.current.certificate.NotAfter) {
+		s.wake(s.current.certificate.NotAfter.Add(time.Second))
+	}
+	if note := s.rolloverNote(); note != "" {
+		s.report(juju.Active, "%s", note)
+	}
+	if s.pace.put > 0 {
+		s.report(juju.Active, "%s put off", count(s.pace.put, "renewal"))
+	}
+	if s.repeats > 0 {
+		s.report(juju.Waiting, "%s asked for in circles: see what their consumers do with what they get", count(s.repeats, "certificate"))
 	}
 	if s.waiting > 0 {
 		s.report(juju.Waiting, "%s being signed", count(s.waiting, "certificate"))

@@ -54,6 +54,7 @@ func (s *step) install(items []item, relation juju.Relation) {
 	if !placed {
 		return
 	}
+	s.acknowledge(trust)
 	if len(missing) == 0 {
 		s.report(juju.Active, "certificates installed, valid until %s", s.firstEnd(items))
 		s.reportGroups(items)
@@ -61,6 +62,15 @@ func (s *step) install(items []item, relation juju.Relation) {
 	s.link(sums)
 	s.merge(sums)
 	s.reload(sums, len(absent) == 0)
+}
+
+// acknowledge tells the providers whom this unit now trusts, so that one that replaces its CA knows when to go on.
+func (s *step) acknowledge(trust string) {
+	for _, bags := range s.decision.Bags {
+		if bags.Unit != nil {
+			dialect.Acknowledge(bags.Unit, []string{trust})
+		}
+	}
 }
 
 // keepsStanding reports whether what stands on disk for a certificate stays, if anything does.

@@ -17,6 +17,7 @@ import (
 
 // Settings are the options of the charm that concern the certificates it asks for, and what becomes of them.
 type Settings struct {
+	Idle             bool // nothing is asked for: another part of the program asks those who certify this unit
 	Profile          Profile
 	CommonName       string // of the server certificate; empty: the unit's first ingress address
 	Names            cert.Names

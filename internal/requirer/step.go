@@ -99,6 +99,9 @@ func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.
 // providers gives the relations with who may certify this unit, by ascending ID, and notes whom they say to trust.
 func (s *step) providers() []juju.Relation {
 	var relations []juju.Relation
+	if s.settings.Idle {
+		return nil
+	}
 	for _, relation := range s.snap.On(juju.Requires, dialect.Interface) {
 		if !relation.Broken {
 			relations = append(relations, relation)

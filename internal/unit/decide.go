@@ -25,6 +25,9 @@ type Plan struct {
 	Orders  []order.Order  // 2. carry out, then decide again with the answers
 	Changes juju.Changes   // 3. commit; inside it: secrets, then bags and state in one transaction, then status
 	Wake    time.Time      // 4. take another turn no later than this; zero means never
+
+	Serve  provider.Serve // what this unit serves over HTTP once the changes are committed
+	Result *juju.Result   // of the snapshot's action; nil while its orders are not answered, and where there is none
 }
 
 // TroubleKey is where Snapshot.Local says why the agent, which watches the clock, cannot take turns.
@@ -38,6 +41,7 @@ func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 	if snap.Has(juju.Provides, dialect.Interface) { // a charm without that endpoint can be no authority
 		authority = provider.Step(now, snap, config.provider, answers)
 	}
+	config.requirer.Idle = config.provider.Intermediate // the CA's own certificate is what is asked of the CA above
 	consumer := requirer.Step(now, snap, config.requirer, answers)
 
 	bags := map[int]juju.OwnBags{}
@@ -47,17 +51,28 @@ func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 	if trouble := snap.Local[TroubleKey]; trouble != "" {
 		reports = append(reports, juju.Status{Level: juju.Waiting, Message: "only hooks do the work, so renewals may be late: " + trouble})
 	}
+	orders := slices.Concat(authority.Orders, consumer.Orders)
 	return Plan{
 		Entries: authority.Entries,
-		Orders:  slices.Concat(authority.Orders, consumer.Orders),
+		Orders:  orders,
 		Changes: juju.Diff(snap, juju.World{
 			Bags:    bags,
 			Secrets: authority.Secrets,
 			State:   merged(state, authority.State, consumer.State),
 			Status:  worst(reports),
 		}),
-		Wake: juju.Earliest(authority.Wake, consumer.Wake),
+		Wake:   juju.Earliest(authority.Wake, consumer.Wake),
+		Serve:  authority.Serve,
+		Result: result(snap, authority.Result, len(orders) == 0),
 	}
+}
+
+// result makes sure that an action ends with an answer.
+func result(snap juju.Snapshot, found *juju.Result, rest bool) *juju.Result {
+	if snap.Action == nil || found != nil || !rest {
+		return found
+	}
+	return &juju.Result{Failure: fmt.Sprintf("%s cannot be done by this unit now: see its status", snap.Action.Name)}
 }
 
 func merged(states ...map[string]string) map[string]string {

@@ -179,28 +179,6 @@ func TestRenewalsComeInTimeAndKeepTheKey(t *testing.T) {
 	}
 }
 
-// At the end of the CA's life nothing is signed again and again for nothing.
-func TestNothingIsRenewedPastTheCA(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.snap.Config = map[string]any{"ca-validity": "20d", "certificate-validity": "10d"}
-	w.snap.Relations = append(w.snap.Relations, legacyRelation(7, map[string]juju.Bag{
-		"etcd/0": {"unit_name": "etcd_0", "common_name": "10.0.0.1"},
-	}))
-	plan := turn(t, w, noon)
-	turns := 0
-	for !plan.Wake.IsZero() {
-		plan = turn(t, w, plan.Wake)
-		turns++
-		require.Less(t, turns, 10)
-	}
-	leaf, err := cert.Parse(w.snap.Relations[1].OwnUnit["etcd_0.server.cert"])
-	require.NoError(t, err)
-	ca, err := cert.Parse(w.snap.Relations[1].OwnUnit["ca"])
-	require.NoError(t, err)
-	require.Equal(t, ca.NotAfter, leaf.NotAfter)
-}
-
 func TestBadOptionLeavesTheLastGoodOneInForce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

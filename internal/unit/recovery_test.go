@@ -152,15 +152,6 @@ func TestTroubleOfTheAuthorityShows(t *testing.T) {
 	require.Equal(t, juju.Waiting, w.snap.Status.Level)
 	require.Contains(t, w.snap.Status.Message, "1 certificate could not be signed: etcd/1")
 	require.Equal(t, noon.Add(5*time.Minute), plan.Wake)
-
-	end := noon.Add(3650 * 24 * time.Hour)
-	plan = turn(t, w, end.Add(-100*24*time.Hour))
-	require.False(t, plan.Wake.After(end.Add(-90*24*time.Hour).Add(time.Second)), "the end of the CA is announced in time")
-	turn(t, w, end.Add(-80*24*time.Hour))
-	require.Contains(t, w.snap.Status.Message, "plan a new one")
-	turn(t, w, end.Add(time.Hour))
-	require.Equal(t, juju.Blocked, w.snap.Status.Level)
-	require.Contains(t, w.snap.Status.Message, "the CA expired on 2036-11-20")
 }
 
 // Options that do not fit each other are both set back, whichever of them was the slip.

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package provider
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// Where the authority is written down. The peer application bag follows leadership; each CA's key lies in an application
+// owned secret of its own, so that its content never changes.
+const (
+	authorityKey    = "authority" // peer application bag: JSON of record
+	SealLabel       = "seal"      // secret: content member "key", 32 bytes as base64
+	SealMember      = "key"
+	keyMember       = "private-key"
+	certMember      = "certificate"
+	requestMember   = "request"
+	firstGeneration = 1
+)
+
+// record is all that is written down of an application's CAs. Its zero value is that of an application that never had
+// one.
+type record struct {
+	Current  slot      `json:"current"`            // signs; without a certificate while the first one is being certified
+	Next     *slot     `json:"next,omitempty"`     // shall sign
+	Retiring []slot    `json:"retiring,omitempty"` // signed before, and is trusted until its last certificate has ended
+	Last     int       `json:"last,omitempty"`     // the highest generation ever used, where that is not the current one
+	Since    time.Time `json:"since,omitzero"`     // when the next one was first published to be trusted
+	Paused   bool      `json:"paused,omitempty"`   // nothing of the rollover goes on by itself
+}
+
+// slot is one CA.
+type slot struct {
+	Generation  int       `json:"generation"`
+	Certificate string    `json:"certificate,omitempty"` // PEM; empty while another CA has not certified it
+	Issuers     []string  `json:"issuers,omitempty"`     // PEM, in order; none where the CA is a root
+	Request     string    `json:"request,omitempty"`     // PEM, for the CA above
+	Crosses     []string  `json:"crosses,omitempty"`     // PEM: certificates by which others of the record vouch for this one
+	Made        *made     `json:"made,omitempty"`        // by which options
+	Adopted     time.Time `json:"adopted,omitzero"`      // when it was taken over from another program
+	Until       time.Time `json:"until,omitzero"`        // retiring: when the last certificate that it signed ends
+}
+
+// made are the options that a CA was made by. When they change, a rollover is planned.
+type made struct {
+	CommonName    string        `json:"common-name,omitempty"`
+	Organizations []string      `json:"organizations,omitempty"`
+	KeyType       cert.KeyType  `json:"key-type"`
+	Life          time.Duration `json:"life"`
+}
+
+// slots are all CAs on record.
+func (r record) slots() []slot {
+	all := []slot{r.Current}
+	if r.Next != nil {
+		all = append(all, *r.Next)
+	}
+	return append(all, r.Retiring...)
+}
+
+func (s slot) public() cert.Authority {
+	return cert.Authority{Generation: s.Generation, Certificate: s.Certificate, Issuers: s.Issuers}
+}
+
+// authority is one CA that has a certificate, read.
+type authority struct {
+	*slot
+
+	certificate *x509.Certificate
+}
+
+// root is the certificate to trust.
+func (a authority) root() string { return a.public().Root() }
+
+func authorityLabel(generation int) string { return fmt.Sprintf("ca-%d", generation) }
+
+// readRecord reads what is written down, and parses each CA once for all comparisons.
+func (s *step) readRecord(written string) bool {
+	var read record
+	if json.Unmarshal([]byte(written), &read) != nil {
+		s.report(juju.Blocked, "the record of the CA in the peer relation is unreadable: restore it from a backup")
+		return false
+	}
+	s.record = read
+	return s.parseRecord()
+}
+
+// parseRecord parses the CAs of the record again, after it changed.
+func (s *step) parseRecord() bool {
+	s.current, s.next, s.retiring = authority{}, authority{}, nil
+	parse := func(one *slot) (authority, bool) {
+		certificate, err := cert.Parse(one.Certificate)
+		if err != nil {
+			s.report(juju.Blocked, "the CA certificate in the peer relation is unusable: restore it from a backup")
+		}
+		return authority{one, certificate}, err == nil
+	}
+	usable := true
+	if s.record.Current.Certificate != "" {
+		s.current, usable = parse(&s.record.Current)
+	}
+	if next := s.record.Next; usable && next != nil && next.Certificate != "" {
+		s.next, usable = parse(next)
+	}
+	for i := range s.record.Retiring {
+		if usable {
+			var old authority
+			old, usable = parse(&s.record.Retiring[i])
+			s.retiring = append(s.retiring, old)
+		}
+	}
+	s.signer = order.Signer{}
+	if s.current.slot != nil {
+		s.signer = s.signerOf(s.current)
+	}
+	return usable
+}
+
+// members are the CAs that have signed or may sign, the current one first.
+func (s *step) members() []authority {
+	var all []authority
+	if s.current.slot != nil {
+		all = append(all, s.current)
+	}
+	all = append(all, s.retiring...)
+	if s.next.slot != nil && !s.record.Since.IsZero() {
+		all = append(all, s.next)
+	}
+	return all
+}
+
+// signerOf joins a CA with its key, which is zero where only this unit's disk may have it.
+func (s *step) signerOf(a authority) order.Signer {
+	signer := order.Signer{Authority: a.public(), Key: s.keys[a.Generation]}
+	if secret, found := s.snap.Secret(authorityLabel(a.Generation)); found && signer.Key.IsZero() {
+		signer.Key = cert.NewKey(secret.Content[keyMember])
+	}
+	return signer
+}
+
+// holdsKey reports whether a CA's key lies on this unit's own disk.
+func (s *step) holdsKey(a authority) bool {
+	hash, err := cert.KeyHash(a.certificate.PublicKey)
+	held := strings.Fields(s.snap.Local[fmt.Sprintf("authority.%d", a.Generation)])
+	return err == nil && slices.Contains(held, hash)
+}
+
+// keepKey puts a CA's key where every unit and every later leader finds it.
+func (s *step) keepKey(one slot, key cert.Key) {
+	s.keys[one.Generation] = key
+	if !s.snap.CanSecrets {
+		return
+	}
+	content := map[string]string{keyMember: key.Reveal()}
+	if one.Certificate != "" {
+		content[certMember] = one.Certificate
+	} else {
+		content[requestMember] = one.Request
+	}
+	s.decision.Secrets = append(s.decision.Secrets, juju.Secret{
+		Label: authorityLabel(one.Generation), Owner: juju.OwnedByApplication, Content: content,
+	})
+}
+
+// saveRecord writes the record down where every unit and every later leader finds it.
+func (s *step) saveRecord() {
+	if s.record.Current.Generation == 0 {
+		return
+	}
+	text, err := json.Marshal(s.record)
+	if err != nil {
+		s.report(juju.Blocked, "cannot record the CA: %v", err)
+		return
+	}
+	s.peerBag()[authorityKey] = string(text)
+}
+
+// options are what a CA is made by now.
+func (s *step) options() *made {
+	return &made{s.settings.CACommonName, s.settings.CAOrganizations, s.settings.CAKeyType, s.settings.CALife}
+}
+
+// changed names the options that differ from those that a CA was made by.
+func (m made) changed(now made) []string {
+	var names []string
+	for name, differs := range map[string]bool{
+		"ca-common-name":  m.CommonName != now.CommonName,
+		"ca-organization": !slices.Equal(m.Organizations, now.Organizations),
+		"ca-key-type":     m.KeyType != now.KeyType,
+		"ca-validity":     m.Life != now.Life,
+	} {
+		if differs {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package provider
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/ledger"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// Keys of the peer application bag that tell what is revoked, each followed by the CA's generation. They are no secret
+// and follow leadership, so that no leader ever forgets, or numbers a list lower than one before it.
+const (
+	revokedPrefix = "revoked." // JSON list of cert.Revocation
+	crlPrefix     = "crl."     // PEM
+)
+
+const (
+	listLife      = 7 * 24 * time.Hour  // of a revocation list; it is signed anew at half of that
+	responderLife = 30 * 24 * time.Hour // of the certificate that OCSP responses are signed with
+)
+
+// readRevoked reads what is revoked. What cannot be read stays as it is, and is said.
+func (s *step) readRevoked() {
+	s.revoked = map[int][]cert.Revocation{}
+	for key, text := range s.peers.OwnApp {
+		var generation int
+		if _, err := fmt.Sscanf(key, revokedPrefix+"%d", &generation); err != nil {
+			continue
+		}
+		var list []cert.Revocation
+		if json.Unmarshal([]byte(text), &list) != nil {
+			s.report(juju.Blocked, "the record of revoked certificates of CA %d is unreadable: restore it from a backup", generation)
+			continue
+		}
+		s.revoked[generation] = list
+	}
+}
+
+// revocationOf tells why a certificate is revoked; false when it is not.
+func (s *step) revocationOf(generation int, serial string) (cert.Revocation, bool) {
+	for _, revoked := range s.revoked[generation] {
+		if revoked.Serial == serial {
+			return revoked, true
+		}
+	}
+	return cert.Revocation{}, false
+}
+
+// revoke notes that a certificate must no longer be trusted; false when that was known.
+func (s *step) revoke(generation int, one cert.Revocation) bool {
+	if _, known := s.revocationOf(generation, one.Serial); known {
+		return false
+	}
+	one.Time = s.now.UTC().Truncate(time.Second)
+	s.addRevoked(generation, one)
+	s.decision.Entries = append(s.decision.Entries, ledger.Entry{
+		Time: s.now, Event: ledger.Revoked, Generation: generation, Serial: one.Serial, Reason: string(one.Reason),
+	})
+	return true
+}
+
+func (s *step) addRevoked(generation int, more ...cert.Revocation) {
+	list := append(slices.Clone(s.revoked[generation]), more...)
+	slices.SortFunc(list, func(a, b cert.Revocation) int { return strings.Compare(a.Serial, b.Serial) })
+	s.revoked[generation] = slices.CompactFunc(list, func(a, b cert.Revocation) bool { return a.Serial == b.Serial })
+}
+
+// departed revokes what was published to units that are gone.
+func (s *step) departed(before juju.Relation, after juju.OwnBags) {
+	if !s.settings.RevokeOnDeparture {
+		return
+	}
+	left := before
+	left.OwnUnit, left.OwnApp = after.Unit, after.App
+	places := map[string]bool{}
+	for _, held := range dialect.Inventory(left) {
+		places[held.Place] = true
+	}
+	for _, held := range dialect.Inventory(before) {
+		if by, _, ours := s.issuerOf(held.Leaf); ours && !places[held.Place] && !held.Revoked {
+			s.revoke(by.Generation, cert.Revocation{
+				Serial: cert.SerialText(held.Leaf.SerialNumber), Reason: cert.CessationOfOperation, Ends: held.Leaf.NotAfter.UTC(),
+			})
+		}
+	}
+}
+
+// publishRevoked writes down what is revoked, and has a list signed for each CA whose certificates may be asked about:
+// where lists are served, and wherever anything was ever revoked.
+func (s *step) publishRevoked() {
+	bag := s.peerBag()
+	known := map[string]bool{}
+	for _, member := range s.members() {
+		crl, revoked := fmt.Sprintf("%s%d", crlPrefix, member.Generation), fmt.Sprintf("%s%d", revokedPrefix, member.Generation)
+		known[crl], known[revoked] = true, true
+		list := s.listed(member.Generation)
+		if len(list) > 0 {
+			if text, err := json.Marshal(list); err == nil {
+				bag[revoked] = string(text)
+			}
+		} else {
+			delete(bag, revoked)
+		}
+		if s.settings.Listen != "" || len(list) > 0 || bag[crl] != "" {
+			s.signList(bag, crl, member, list)
+		}
+	}
+	maps.DeleteFunc(bag, func(key, _ string) bool { // of CAs that have retired for good
+		return (strings.HasPrefix(key, crlPrefix) || strings.HasPrefix(key, revokedPrefix)) && !known[key]
+	})
+}
+
+// listed is what the list of a CA has to say: what ended by itself is left out once a list has said it after that
+// (RFC 5280, 3.3).
+func (s *step) listed(generation int) []cert.Revocation {
+	return slices.DeleteFunc(slices.Clone(s.revoked[generation]), func(one cert.Revocation) bool {
+		return !one.Ends.IsZero() && s.now.After(one.Ends.Add(2*listLife))
+	})
+}
+
+// signList has a list signed when what it says changed, or half of its life is over.
+func (s *step) signList(bag juju.Bag, key string, a authority, list []cert.Revocation) {
+	standing := parseList(bag[key])
+	number := s.now.Unix() // so that it grows even past a backup that is older than what was published
+	if standing != nil {
+		renew := standing.NextUpdate.Add(-listLife / 2)
+		if lists(standing, list) && s.now.Before(renew) {
+			s.wake(renew)
+			return
+		}
+		if standing.Number.IsInt64() {
+			number = max(number, standing.Number.Int64()+1)
+		}
+	}
+	if !s.signing {
+		return
+	}
+	wanted := order.SignCRL{Signer: s.signerOf(a), Number: number, Revoked: list, Update: s.notBefore(), Life: listLife + backdate}
+	answer, done := s.obtain(wanted)
+	switch {
+	case done:
+		bag[key] = answer.CRL
+		s.wake(s.now.Add(listLife / 2))
+	case answer.Failure != nil:
+		s.report(juju.Waiting, "cannot sign the revocation list of CA %d: %s", a.Generation, answer.Failure.Message)
+		s.wake(s.now.Add(retry))
+	}
+}
+
+// parseList reads a revocation list; nil when there is none that can be read.
+func parseList(text string) *x509.RevocationList {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil
+	}
+	list, err := x509.ParseRevocationList(block.Bytes)
+	if err != nil || list.Number == nil {
+		return nil
+	}
+	return list
+}
+
+// lists reports whether a signed list says exactly this.
+func lists(signed *x509.RevocationList, list []cert.Revocation) bool {
+	if len(signed.RevokedCertificateEntries) != len(list) {
+		return false
+	}
+	wanted := map[string]cert.Revocation{}
+	for _, one := range list {
+		wanted[one.Serial] = one
+	}
+	for _, entry := range signed.RevokedCertificateEntries {
+		one, found := wanted[cert.SerialText(entry.SerialNumber)]
+		if !found || one.Reason.Code() != entry.ReasonCode || !one.Time.Equal(entry.RevocationTime) {
+			return false
+		}
+	}
+	return true
+}
+
+// Secrets of OCSP responders, "ocsp-<generation>", have the members of the CAs' own.
+func responderLabel(generation int) string { return fmt.Sprintf("ocsp-%d", generation) }
+
+// keepResponder sees to a certificate with which every unit signs OCSP responses (RFC 6960, 4.2.2.2), so that no program
+// that strangers talk to needs the CA's key. A model without secrets has no place for it.
+func (s *step) keepResponder(a authority) {
+	if s.settings.Listen == "" || !s.snap.CanSecrets || !s.signing {
+		return
+	}
+	label := responderLabel(a.Generation)
+	secret, found := s.snap.Secret(label)
+	if found && secret.Content == nil {
+		return
+	}
+	replaces := ""
+	if standing, err := cert.Parse(secret.Content[certMember]); err == nil && cert.IssuedBy(standing, a.certificate) {
+		if renew := cert.RenewAt(standing); s.now.Before(renew) || !s.renewable(standing) {
+			s.wake(renew)
+			return
+		}
+		replaces = cert.SerialText(standing.SerialNumber)
+	}
+	keyType := cert.P256
+	if a.certificate.PublicKeyAlgorithm == x509.RSA { // whoever verifies its signatures can verify these too
+		keyType = cert.RSA2048
+	}
+	name := []rune("OCSP responder of " + a.certificate.Subject.CommonName)
+	answer, done := s.obtain(order.Sign{
+		For: fmt.Sprintf("OCSP responder of CA %d", a.Generation), Ask: fmt.Sprintf("ocsp/%d", a.Generation),
+		Spec: cert.Spec{
+			Kind: cert.Responder, CommonName: string(name[:min(len(name), cert.MaxCommonName)]), Life: responderLife,
+		},
+		KeyType: keyType, Replaces: replaces, Signer: s.signerOf(a), NotBefore: s.notBefore(),
+	})
+	switch {
+	case done:
+		s.decision.Secrets = append(s.decision.Secrets, juju.Secret{
+			Label: label, Owner: juju.OwnedByApplication,
+			Content: map[string]string{keyMember: answer.Issued.Key.Reveal(), certMember: answer.Issued.Certificate},
+		})
+	case answer.Failure != nil:
+		s.report(juju.Waiting, "cannot certify the OCSP responder of CA %d: %s", a.Generation, answer.Failure.Message)
+		s.wake(s.now.Add(retry))
+	}
+}

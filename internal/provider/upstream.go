@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package provider
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// climb shows the requests of the CAs that another CA certifies to whoever is related as such, and takes up what is
+// answered. Every unit shows the same requests, so that a provider never sees one go with the unit that leads.
+func (s *step) climb() {
+	if !s.settings.Intermediate {
+		return
+	}
+	var asking []*slot
+	for _, one := range []*slot{&s.record.Current, s.record.Next} {
+		if one != nil && one.Request != "" {
+			asking = append(asking, one)
+		}
+	}
+	var wants []dialect.Want
+	for _, one := range asking {
+		request, err := cert.ParseRequest(one.Request)
+		if err != nil {
+			s.report(juju.Blocked, "the request of CA %d is unreadable: run get-csr force=true", one.Generation)
+			return
+		}
+		wants = append(wants, dialect.Want{Kind: cert.Intermediate, CommonName: request.Subject.CommonName, Request: one.Request})
+	}
+	related := false
+	for _, relation := range s.snap.On(juju.Requires, dialect.Interface) {
+		if relation.Broken {
+			continue
+		}
+		related = true
+		s.decision.Bags[relation.ID] = juju.OwnBags{Unit: dialect.Request(relation, s.snap.Unit, wants, s.upstreamDialects(relation)...)}
+		if s.snap.Leader {
+			s.takeOffers(relation, wants, asking)
+		}
+	}
+	if s.current.slot == nil && s.record.Current.Request != "" {
+		s.reportUncertified(related)
+	}
+}
+
+// upstreamDialects says how to ask for a CA certificate. In the legacy dialect the CA's key would be made by the provider
+// and travel in relation data, so that is asked only of a provider that speaks nothing else, and by one unit.
+func (s *step) upstreamDialects(relation juju.Relation) []dialect.Dialect {
+	spoken := dialect.Spoken(relation)
+	if s.snap.Leader && slices.Contains(spoken, dialect.Legacy) && !slices.Contains(spoken, dialect.CSR) {
+		return []dialect.Dialect{dialect.Legacy, dialect.CSR}
+	}
+	return []dialect.Dialect{dialect.CSR}
+}
+
+func (s *step) reportUncertified(related bool) {
+	if related {
+		s.report(juju.Waiting, "waiting for the CA above to certify this one")
+		return
+	}
+	s.report(juju.Blocked, "this CA is not certified: integrate %s:upstream with a CA, or run get-csr and upload-signed-csr", s.snap.Application())
+}
+
+// takeOffers takes up what a provider answers to the requests of CAs.
+func (s *step) takeOffers(relation juju.Relation, wants []dialect.Want, asking []*slot) {
+	offers, denials := dialect.Offers(relation, s.snap.Unit, wants)
+	for _, denial := range denials {
+		s.report(juju.Waiting, "%s refuses to certify the CA: %s", relation.RemoteApp, denial)
+	}
+	taken := map[int]bool{}
+	for _, offer := range offers {
+		one := asking[offer.Want]
+		if taken[offer.Want] {
+			continue
+		}
+		if offer.Revoked {
+			s.report(juju.Blocked, "%s has revoked the certificate of CA %d: run rotate-ca", relation.RemoteApp, one.Generation)
+			continue
+		}
+		if err := s.takeOffer(one, offer); err != nil {
+			s.report(juju.Waiting, "%s offers an unusable certificate for CA %d: %v", relation.RemoteApp, one.Generation, err)
+			continue
+		}
+		taken[offer.Want] = true
+	}
+	if len(taken) > 0 {
+		s.parseRecord()
+	}
+}
+
+// takeOffer takes up one answer. A key that came with it takes the place of the one that was made for the request.
+func (s *step) takeOffer(one *slot, offer dialect.Offer) error {
+	if offer.Dialect == dialect.Legacy && one.Certificate != "" && one.Certificate != offer.Issued.Certificate {
+		return errors.New("it has another key than the CA in service: run rotate-ca to take it up")
+	}
+	request, err := cert.ParseRequest(one.Request)
+	if err != nil {
+		return err
+	}
+	public := request.PublicKey
+	if offer.Dialect == dialect.Legacy {
+		private, err := cert.ParseKey(offer.Issued.Key)
+		if err != nil {
+			return err
+		}
+		public = private.Public()
+	}
+	leaf, err := cert.Parse(offer.Issued.Certificate)
+	if err != nil {
+		return err
+	}
+	above := s.linked(leaf, offer.Issued.Issuers, one.Issuers, offer.Trust)
+	if err := cert.CheckAuthority(leaf, above, public, s.now); err != nil {
+		return err
+	}
+	fresh := one.Certificate != cert.EncodeCertificates(leaf)
+	one.Certificate, one.Issuers = cert.EncodeCertificates(leaf), encodeAll(above)
+	if offer.Dialect == dialect.Legacy && fresh {
+		s.keepKey(*one, offer.Issued.Key)
+	}
+	return nil
+}
+
+// linked puts the certificates above a CA in order, out of all that are known: what came with it, what was known before,
+// and what other charms say to trust, for a root may arrive later than the rest.
+func (s *step) linked(certificate *x509.Certificate, texts ...[]string) []*x509.Certificate {
+	var pool []*x509.Certificate
+	for _, text := range slices.Concat(texts...) {
+		if parsed, err := cert.ParseCertificates(text); err == nil {
+			pool = append(pool, parsed...)
+		}
+	}
+	for _, relation := range s.snap.On(juju.Requires, dialect.TransferInterface) {
+		received, _ := dialect.ReadTransfer(relation)
+		for _, text := range received {
+			if parsed, err := cert.ParseCertificates(text); err == nil {
+				pool = append(pool, parsed...)
+			}
+		}
+	}
+	return cert.Issuers(certificate, pool)
+}
+
+func encodeAll(certificates []*x509.Certificate) []string {
+	var texts []string
+	for _, c := range certificates {
+		texts = append(texts, cert.EncodeCertificates(c))
+	}
+	return texts
+}
+
+// install takes up a CA certificate that an operator had signed, with what is above it: for the request that waits, or
+// for the key of a CA in service.
+func (s *step) install(certificates []*x509.Certificate) (*slot, error) {
+	var one *slot
+	var leaf *x509.Certificate
+	for _, candidate := range []*slot{s.record.Next, &s.record.Current} {
+		if candidate == nil || candidate.Generation == 0 || candidate.Request == "" && candidate.Certificate == "" {
+			continue
+		}
+		public, err := candidate.publicKey()
+		if err != nil {
+			return nil, err
+		}
+		at := slices.IndexFunc(certificates, func(c *x509.Certificate) bool { return cert.SameKey(c.PublicKey, public) })
+		if at >= 0 {
+			one, leaf = candidate, certificates[at]
+			break
+		}
+	}
+	if one == nil {
+		return nil, errors.New("none of the certificates is for the key of this CA's request: run get-csr and have what it gives signed")
+	}
+	above := s.linked(leaf, encodeAll(certificates), one.Issuers)
+	if err := s.checkInstalled(leaf, above, certificates); err != nil {
+		return nil, err
+	}
+	one.Certificate, one.Issuers = cert.EncodeCertificates(leaf), encodeAll(above)
+	s.parseRecord()
+	return one, nil
+}
+
+func (s slot) publicKey() (any, error) {
+	if s.Certificate != "" {
+		certificate, err := cert.Parse(s.Certificate)
+		if err != nil {
+			return nil, err
+		}
+		return certificate.PublicKey, nil
+	}
+	request, err := cert.ParseRequest(s.Request)
+	if err != nil {
+		return nil, err
+	}
+	return request.PublicKey, nil
+}
+
+// checkInstalled says why a certificate that an operator uploads cannot be taken.
+func (s *step) checkInstalled(leaf *x509.Certificate, above, given []*x509.Certificate) error {
+	if err := cert.CheckAuthority(leaf, above, leaf.PublicKey, s.now); err != nil {
+		return err
+	}
+	for _, c := range given {
+		if !c.Equal(leaf) && !slices.ContainsFunc(above, c.Equal) && !cert.SelfSigned(c) {
+			return fmt.Errorf("the chain has a gap: %q is not above the certificate: give every CA from this one's up to the root",
+				c.Subject)
+		}
+	}
+	top := leaf
+	if len(above) > 0 {
+		top = above[len(above)-1]
+	}
+	if !cert.SelfSigned(top) && slices.ContainsFunc(given, cert.SelfSigned) {
+		return fmt.Errorf("the chain has a gap: who signed %q is missing between it and the root", top.Subject)
+	}
+	if cert.SelfSigned(leaf) {
+		return errors.New("it is signed with its own key: have the request signed by another CA")
+	}
+	if len(s.settings.IntermediateApplications) > 0 && !cert.CanCross(leaf) {
+		return errors.New("its path length is 0, but intermediate-applications names applications that ask this CA for CA " +
+			"certificates: have it signed with a path length of 1, or clear that option")
+	}
+	if rest := leaf.NotAfter.Sub(s.now); rest < 2*s.settings.Life {
+		return fmt.Errorf("it ends in %d days, but certificates live %d: have it signed for at least twice that, or lower certificate-validity",
+			int(rest/(24*time.Hour)), int(s.settings.Life/(24*time.Hour)))
+	}
+	return nil
+}
