@@ -13,6 +13,7 @@ import (
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/ledger"
 	"github.com/signet-charm/signet/internal/order"
+	"github.com/signet-charm/signet/internal/provider"
 )
 
 // Session is one unit's view of its controller and its one way to change it. Implementations need not be safe for
@@ -32,7 +33,7 @@ type Carrier interface {
 	Carry(context.Context, order.Order) order.Answer
 }
 
-// Authority carries order.CreateAuthority, order.FetchKey and order.Sign.
+// Authority carries order.Sign and the orders of package order's authority.go.
 type Authority interface {
 	Carrier
 	// Authorities tells which CAs this unit can sign for, as juju.Snapshot.Local.
@@ -50,6 +51,8 @@ type Folder interface {
 	Survey() (map[string]string, error)
 	// Append records entries before the orders they speak of are carried out.
 	Append(...ledger.Entry) error
+	// Repeats tells what was recorded as issued so often since a time, by ledger.Entry.Key.
+	Repeats(since time.Time, often int) (map[string]time.Time, error)
 }
 
 // Machine is what the unit's machine has besides the unit's folder.
@@ -59,12 +62,19 @@ type Machine interface {
 	Survey() (map[string]string, error)
 }
 
+// Keeper carries order.ReadAuthority and the orders about archives: what comes from outside of the unit's folder, or is
+// to be taken out of it.
+type Keeper = Carrier
+
 // Unit is all that one turn of a unit needs.
 type Unit struct {
 	Session   Session
 	Authority Authority
 	Folder    Folder
 	Machine   Machine
+	Keeper    Keeper
+	Leftovers func() (map[string]string, error) // tells, as juju.Snapshot.Local, what another charm left; nil for nothing
+	Publish   func(provider.Serve)              // shows what is served, after each turn; nil where nothing can be
 	Now       func() time.Time
 	Log       *slog.Logger
 	Trouble   string // why a hook takes the turn although an agent runs, for the status; empty for no trouble
@@ -74,4 +84,5 @@ type Unit struct {
 type Outcome struct {
 	Status juju.Status // as it now stands in Juju
 	Wake   time.Time   // take another turn no later than this; zero means never
+	Result juju.Result // of an action
 }

@@ -35,6 +35,8 @@ func (f *fakeUnit) unit() *agent.Unit {
 	}
 }
 
+func (f *fakeUnit) Repeats(time.Time, int) (map[string]time.Time, error) { return nil, nil }
+
 func (f *fakeUnit) note(event string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -30,8 +30,9 @@ type Service struct {
 }
 
 type waiter struct {
-	hook  string
-	reply chan<- result
+	hook   string
+	action *juju.Action // nil for a hook
+	reply  chan<- result
 }
 
 type result struct {
@@ -61,16 +62,35 @@ func (s *Service) Serve(ctx context.Context) error {
 			}
 			return nil
 		}
-		outcome, err := s.Unit.Turn(ctx)
-		for _, hook := range asked {
-			s.Unit.Log.Debug("a turn for a hook", "hook", hook.hook, "error", err)
-			hook.reply <- result{outcome, err}
-		}
+		outcome, err := s.turns(ctx, asked)
 		if ctx.Err() != nil {
 			return nil
 		}
 		pause = s.rest(outcome, err, &failures)
 	}
+}
+
+// turns takes a turn for each action, for it has an outcome of its own, and one for all else; the last one's outcome is
+// given.
+func (s *Service) turns(ctx context.Context, asked []waiter) (outcome Outcome, err error) {
+	var hooks []waiter
+	for _, one := range asked {
+		if one.action == nil {
+			hooks = append(hooks, one)
+			continue
+		}
+		outcome, err = s.Unit.Act(ctx, *one.action)
+		s.Unit.Log.Info("an action", "action", one.action.Name, "failure", outcome.Result.Failure, "error", err)
+		one.reply <- result{outcome, err}
+	}
+	if len(hooks) > 0 || len(asked) == 0 {
+		outcome, err = s.Unit.Turn(ctx)
+	}
+	for _, hook := range hooks {
+		s.Unit.Log.Debug("a turn for a hook", "hook", hook.hook, "error", err)
+		hook.reply <- result{outcome, err}
+	}
+	return outcome, err
 }
 
 // rest notes how a turn went and says how long nothing needs to be done.

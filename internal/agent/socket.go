@@ -20,13 +20,15 @@ import (
 // The local socket carries one JSON line each way: a hook's question and, when the turn is over, its outcome.
 
 type question struct {
-	Hook string `json:"hook"` // for the log
+	Hook   string       `json:"hook"` // for the log
+	Action *juju.Action `json:"action,omitempty"`
 }
 
 type reply struct {
-	Level   juju.Level `json:"level,omitempty"`
-	Message string     `json:"message,omitempty"`
-	Error   string     `json:"error,omitempty"`
+	Level   juju.Level  `json:"level,omitempty"`
+	Message string      `json:"message,omitempty"`
+	Error   string      `json:"error,omitempty"`
+	Result  juju.Result `json:"result,omitzero"`
 }
 
 // ErrNoAgent says that no agent answers on the socket, so whoever asked takes the turn itself.
@@ -37,7 +39,7 @@ const (
 	questionTimeout = 5 * time.Second
 	turnTimeout     = 5 * time.Minute // a hook that waited so long takes the turn itself
 	acceptPause     = time.Second     // after a connection that could not be taken, for example without free file handles
-	longestLine     = 64 << 10
+	longestLine     = 1 << 20         // an action brings whole chains of certificates
 )
 
 // Listen opens the local socket at a path in the unit's folder, for its owner only. It takes the place of one that a
@@ -59,6 +61,15 @@ func Listen(path string) (net.Listener, error) {
 // Ask has the agent at the socket take a turn for a hook, and waits for its outcome. The error is ErrNoAgent when none
 // listens there, else the turn's own.
 func Ask(ctx context.Context, path, hook string) (Outcome, error) {
+	return ask(ctx, path, question{Hook: hook})
+}
+
+// AskAction has the agent at the socket do an operator's action, as Ask does for a hook.
+func AskAction(ctx context.Context, path string, action juju.Action) (Outcome, error) {
+	return ask(ctx, path, question{Hook: "action " + action.Name, Action: &action})
+}
+
+func ask(ctx context.Context, path string, asked question) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	dialer := net.Dialer{Timeout: dialTimeout}
@@ -68,7 +79,7 @@ func Ask(ctx context.Context, path, hook string) (Outcome, error) {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if err := json.NewEncoder(conn).Encode(question{hook}); err != nil {
+	if err := json.NewEncoder(conn).Encode(asked); err != nil {
 		return Outcome{}, fmt.Errorf("%w: %w", ErrNoAgent, err)
 	}
 	var answer reply
@@ -78,7 +89,7 @@ func Ask(ctx context.Context, path, hook string) (Outcome, error) {
 	if answer.Error != "" {
 		return Outcome{}, fmt.Errorf("the agent's turn failed: %s", answer.Error)
 	}
-	return Outcome{Status: juju.Status{Level: answer.Level, Message: answer.Message}}, nil
+	return Outcome{Status: juju.Status{Level: answer.Level, Message: answer.Message}, Result: answer.Result}, nil
 }
 
 // accept serves hooks until the listener is closed. A connection that cannot be taken waits for the next try.
@@ -113,12 +124,12 @@ func (s *Service) answer(ctx context.Context, conn net.Conn) error {
 	}
 	turned := make(chan result, 1)
 	select {
-	case s.waiting <- waiter{asked.Hook, turned}:
+	case s.waiting <- waiter{asked.Hook, asked.Action, turned}:
 	case <-ctx.Done():
 		return nil // the caller sees the closed connection and takes the turn itself
 	}
 	done := <-turned
-	answer := reply{Level: done.outcome.Status.Level, Message: done.outcome.Status.Message}
+	answer := reply{Level: done.outcome.Status.Level, Message: done.outcome.Status.Message, Result: done.outcome.Result}
 	if done.err != nil {
 		answer.Error = done.err.Error()
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
+	"github.com/signet-charm/signet/internal/provider"
 	"github.com/signet-charm/signet/internal/unit"
 )
 
@@ -25,24 +26,33 @@ const outboxLife = time.Hour
 // Turn takes one turn: it reads a snapshot, decides, carries out the orders, decides again with their answers until
 // there are no new ones, and commits the changes. When leadership moved meanwhile it looks once more and does what is
 // left to a unit that does not lead.
-func (u *Unit) Turn(ctx context.Context) (Outcome, error) {
+func (u *Unit) Turn(ctx context.Context) (Outcome, error) { return u.take(ctx, nil) }
+
+// Act takes a turn in which an operator's action is done as well. Its result is in the outcome; an error means that it is
+// not known whether it was done.
+func (u *Unit) Act(ctx context.Context, action juju.Action) (Outcome, error) {
+	return u.take(ctx, &action)
+}
+
+func (u *Unit) take(ctx context.Context, action *juju.Action) (Outcome, error) {
 	unlock, err := u.Folder.Lock(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
-	outcome, err := u.turn(ctx)
+	outcome, err := u.turn(ctx, action)
 	if errors.Is(err, juju.ErrNotLeader) {
 		u.Log.Info("leadership moved during the turn; looking again")
-		outcome, err = u.turn(ctx)
+		outcome, err = u.turn(ctx, action)
 	}
 	return outcome, errors.Join(err, unlock())
 }
 
-func (u *Unit) turn(ctx context.Context) (Outcome, error) {
+func (u *Unit) turn(ctx context.Context, action *juju.Action) (Outcome, error) {
 	snap, err := u.look(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
+	snap.Action = action
 	opened, err := open(snap)
 	if err != nil {
 		u.Log.Error("the peer relation cannot be opened", "error", err)
@@ -55,8 +65,14 @@ func (u *Unit) turn(ctx context.Context) (Outcome, error) {
 	if plan.Changes.Status != nil {
 		outcome.Status = *plan.Changes.Status
 	}
+	if plan.Result != nil {
+		outcome.Result = *plan.Result
+	}
 	if err := u.commit(ctx, snap, plan.Changes); err != nil {
 		return Outcome{}, err
+	}
+	if u.Publish != nil {
+		u.Publish(plan.Serve)
 	}
 	return outcome, u.Authority.Prune(u.Now().Add(-outboxLife))
 }
@@ -85,7 +101,11 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 	if u.Trouble != "" {
 		snap.Local[unit.TroubleKey] = u.Trouble
 	}
-	for _, survey := range []func() (map[string]string, error){u.Folder.Survey, u.Machine.Survey, u.Authority.Authorities} {
+	surveys := []func() (map[string]string, error){u.Folder.Survey, u.Machine.Survey, u.Authority.Authorities, u.repeats}
+	if u.Leftovers != nil {
+		surveys = append(surveys, u.Leftovers)
+	}
+	for _, survey := range surveys {
 		found, err := survey()
 		if err != nil {
 			return juju.Snapshot{}, err
@@ -95,19 +115,29 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 	return snap, nil
 }
 
+// repeats tells what was issued again and again within the last hour.
+func (u *Unit) repeats() (map[string]string, error) {
+	found := map[string]string{}
+	repeated, err := u.Folder.Repeats(u.Now().Add(-time.Hour), provider.MaxRepeats)
+	for key, at := range repeated {
+		found[provider.RepeatedKey+key] = at.Add(time.Hour).UTC().Format(time.RFC3339)
+	}
+	return found, err
+}
+
 // decide decides until every order has an answer, and gives the last plan.
 func (u *Unit) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error) {
 	now := u.Now()
 	var answers []order.Answer
 	for range maxRounds {
 		plan := unit.Decide(now, snap, answers)
-		if len(plan.Orders) == 0 {
-			return plan, nil
-		}
 		if len(plan.Entries) > 0 {
 			if err := u.Folder.Append(plan.Entries...); err != nil {
 				return unit.Plan{}, err
 			}
+		}
+		if len(plan.Orders) == 0 {
+			return plan, nil
 		}
 		for _, wanted := range plan.Orders {
 			if err := ctx.Err(); err != nil {
@@ -125,8 +155,10 @@ func (u *Unit) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error
 func (u *Unit) carry(ctx context.Context, wanted order.Order) order.Answer {
 	carrier := Carrier(u.Folder)
 	switch wanted.(type) {
-	case order.CreateAuthority, order.FetchKey, order.Sign:
+	case order.CreateAuthority, order.RequestAuthority, order.FetchKey, order.Sign, order.CrossSign, order.SignCRL:
 		carrier = u.Authority
+	case order.ReadAuthority, order.WriteArchive, order.ReadArchive, order.ListArchives, order.DeleteArchive:
+		carrier = u.Keeper
 	case order.RefreshTrust, order.Reload:
 		carrier = u.Machine
 	}

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -12,7 +13,9 @@ import (
 
 	"github.com/signet-charm/signet/internal/agent"
 	"github.com/signet-charm/signet/internal/controller"
+	"github.com/signet-charm/signet/internal/httpd"
 	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/provider"
 )
 
 func (p *program) agentCommand() *cobra.Command {
@@ -46,7 +49,7 @@ func (p *program) agentCommand() *cobra.Command {
 }
 
 // serve runs the agent until the context ends.
-func (p *program) serve(ctx context.Context, at place) error {
+func (p *program) serve(ctx context.Context, at place) (err error) {
 	found, err := endpoints(at.charmDir)
 	if err != nil {
 		return err
@@ -69,8 +72,12 @@ func (p *program) serve(ctx context.Context, at place) error {
 		return listener.Close()
 	}
 	p.notify(daemon.SdNotifyReady)
+	unit := p.unit(conn, folder, at)
+	web := httpd.New(unit.Log, unit.Now)
+	defer func() { err = errors.Join(err, web.Close()) }()
+	unit.Publish = func(serve provider.Serve) { p.publish(web, serve) }
 	service := agent.Service{
-		Unit:    p.unit(conn, folder),
+		Unit:    unit,
 		Changes: conn.Watch(),
 		Hooks:   listener,
 		Notify:  func(status juju.Status) { p.notify(fmt.Sprintf("STATUS=%s: %s", status.Level, status.Message)) },
@@ -79,6 +86,18 @@ func (p *program) serve(ctx context.Context, at place) error {
 	err = service.Serve(ctx)
 	p.notify(daemon.SdNotifyStopping)
 	return err
+}
+
+// publish shows what everybody may ask for. What cannot be shown is logged, and stops nothing else.
+func (p *program) publish(web *httpd.Server, serve provider.Serve) {
+	var view httpd.View
+	for _, served := range serve.Authorities {
+		view.Authorities = append(view.Authorities, httpd.Authority(served))
+	}
+	web.Show(view)
+	if err := web.Listen(serve.Listen); err != nil {
+		p.logger().Error("revocation lists are not served", "error", err)
+	}
 }
 
 // notify tells systemd how the agent is (sd_notify(3)); where there is none this does nothing.

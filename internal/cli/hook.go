@@ -16,6 +16,7 @@ import (
 	"github.com/signet-charm/signet/internal/disk"
 	"github.com/signet-charm/signet/internal/hooktool"
 	"github.com/signet-charm/signet/internal/host"
+	"github.com/signet-charm/signet/internal/juju"
 )
 
 func (p *program) hookCommand() *cobra.Command {
@@ -40,6 +41,9 @@ func (p *program) hook(ctx context.Context) error {
 	}
 	env := hooktool.FromLookup(p.lookup, found)
 	at := p.placeOf(env.Unit, env.CharmDir)
+	if env.Action != "" {
+		return p.action(ctx, env, at)
+	}
 	if env.Hook == "stop" || env.Hook == "remove" {
 		return p.leave(ctx, env, at)
 	}
@@ -59,6 +63,32 @@ func (p *program) hook(ctx context.Context) error {
 	}
 }
 
+// action does what an operator asks for, by the agent if one answers, and tells what came of it.
+func (p *program) action(ctx context.Context, env hooktool.Environment, at place) (err error) {
+	env.TempDir = at.stateDir
+	folder, err := p.openFolder(at)
+	if err != nil {
+		return err
+	}
+	session, err := hooktool.Open(env)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, session.Close()) }()
+	action, err := session.Action(ctx)
+	if err != nil {
+		return err
+	}
+	outcome, err := agent.AskAction(ctx, at.socket(), action)
+	if errors.Is(err, agent.ErrNoAgent) {
+		outcome, err = p.unit(session, folder, at).Act(ctx, action)
+	}
+	if err != nil {
+		return errors.Join(err, session.Finish(ctx, juju.Result{Failure: err.Error()}))
+	}
+	return session.Finish(ctx, outcome.Result)
+}
+
 // ownTurn takes one turn over the hook tools. Trouble is why the agent did not.
 func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at place, trouble string) (err error) {
 	folder, err := p.openFolder(at)
@@ -71,20 +101,22 @@ func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at plac
 		return err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
-	unit := p.unit(session, folder)
+	unit := p.unit(session, folder, at)
 	unit.Trouble = trouble
 	_, err = unit.Turn(ctx)
 	return err
 }
 
 // unit joins a session with the unit's folder and the embedded authority that keeps its keys there.
-func (p *program) unit(session agent.Session, folder *disk.Folder) *agent.Unit {
+func (p *program) unit(session agent.Session, folder *disk.Folder, at place) *agent.Unit {
 	root := p.lookup("SIGNET_ROOT")
 	return &agent.Unit{
 		Session:   session,
 		Authority: ca.New(ca.Config{Store: folder.Secrets(), Journal: folder.Journal()}),
 		Folder:    folder,
 		Machine:   host.New(host.Config{Records: folder.Ran(), Root: root, Apart: root == "" && agent.SystemdRuns()}),
+		Keeper:    keeper{folder, p.lookup("SIGNET_ROOT")},
+		Leftovers: at.leftovers,
 		Now:       time.Now,
 		Log:       p.logger(),
 	}

@@ -41,6 +41,8 @@ func (f *Folder) Carry(ctx context.Context, o order.Order) order.Answer {
 		err = f.merge(o)
 	case order.Trust:
 		answer.Laid, err = f.trust(o)
+	case order.Remember:
+		err = f.journal.Remember(o.Entries...)
 	case order.MakeSecret:
 		answer.Key, err = f.makeSecret(o)
 	default:

@@ -39,7 +39,7 @@ const (
 const temporarySuffix = ".new"
 
 // Folder is one unit's state folder. It carries orders that only touch the disk: order.MakeRequest, order.MakeSecret,
-// order.Install, order.Link, order.Merge and order.Trust. Safe for concurrent use within a process; between processes, hold Lock.
+// order.Install, order.Link, order.Merge, order.Trust and order.Remember. Safe for concurrent use within a process; between processes, hold Lock.
 type Folder struct {
 	root     string
 	machine  string // what takes the place of the machine's root folder; empty for that itself
@@ -94,6 +94,12 @@ func (f *Folder) Journal() *Journal { return f.journal }
 
 // Append records entries in the journal; see Journal.Append.
 func (f *Folder) Append(entries ...ledger.Entry) error { return f.journal.Append(entries...) }
+
+// Repeats tells what was issued so often since a time, by ledger.Entry.Key; see ledger.Ledger.Repeats.
+func (f *Folder) Repeats(since time.Time, often int) (repeated map[string]time.Time, err error) {
+	err = f.journal.View(func(l *ledger.Ledger) { repeated = l.Repeats(since, often) })
+	return repeated, err
+}
 
 // Root is the folder's path.
 func (f *Folder) Root() string { return f.root }

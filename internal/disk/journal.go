@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/signet-charm/signet/internal/ledger"
@@ -53,7 +54,8 @@ func openJournal(path string, system System) (*Journal, error) {
 }
 
 // Append makes entries durable before it returns, all of them or none. It refuses entries that the ledger refuses, and
-// leaves out orders that are given again after they came to nothing, so that what fails all day does not fill the disk.
+// leaves out orders that are given again after they came to nothing, so that what fails all day does not fill the disk, and
+// revocations of what is revoked.
 // After an error of the disk the entries may still have come to be recorded: the journal tells.
 func (j *Journal) Append(entries ...ledger.Entry) error {
 	if len(entries) == 0 {
@@ -70,7 +72,7 @@ func (j *Journal) Append(entries ...ledger.Entry) error {
 	}
 	var batch []ledger.Entry
 	for _, entry := range entries {
-		if entry.Event == ledger.Ordered && j.fold.Failing(entry.Order) {
+		if entry.Event == ledger.Ordered && j.fold.Failing(entry.Order) || entry.Event == ledger.Revoked && j.fold.IsRevoked(entry.Serial) {
 			continue
 		}
 		entry.Time = entry.Time.UTC().Round(0) // as it will be read back
@@ -93,6 +95,27 @@ func (j *Journal) Append(entries ...ledger.Entry) error {
 		return trouble("write", j.path, err)
 	}
 	j.accept(batch, sum, len(line))
+	return nil
+}
+
+// Remember records entries about serial numbers that the record does not know, as Append does, and passes over the others.
+func (j *Journal) Remember(entries ...ledger.Entry) error {
+	var unknown []ledger.Entry
+	err := j.View(func(l *ledger.Ledger) {
+		for _, entry := range entries {
+			if _, known := l.Serial(entry.Serial); entry.Serial != "" && !known && entry.Event != ledger.Reserved {
+				unknown = append(unknown, entry)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(unknown, 1000) {
+		if err := j.Append(chunk...); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

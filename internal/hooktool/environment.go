@@ -28,6 +28,7 @@ type Environment struct {
 	RelationID    string // of the relation the hook is about, "certificates:3"
 	RemoteApp     string
 	DepartingUnit string // who goes, which may be this unit itself
+	Action        string // the action that runs in place of a hook; empty in a hook
 
 	Endpoints []juju.Endpoint // of the charm's metadata
 }
@@ -50,9 +51,10 @@ func FromLookup(lookup func(string) string, endpoints []juju.Endpoint) Environme
 		RelationID:    lookup("JUJU_RELATION_ID"),
 		RemoteApp:     lookup("JUJU_REMOTE_APP"),
 		DepartingUnit: lookup("JUJU_DEPARTING_UNIT"),
+		Action:        lookup("JUJU_ACTION_NAME"),
 		Endpoints:     endpoints,
 	}
-	if env.Hook == "" { // Juju before 2.8 runs hooks/<name> and says nothing more
+	if env.Hook == "" && env.Action == "" { // Juju before 2.8 runs hooks/<name> and says nothing more
 		env.Hook = strings.TrimPrefix(lookup("JUJU_DISPATCH_PATH"), "hooks/")
 	}
 	return env

@@ -27,13 +27,22 @@ func (s *Session) Snapshot(ctx context.Context) (juju.Snapshot, error) {
 		return juju.Snapshot{}, err
 	}
 	for _, part := range []func(context.Context, *juju.Snapshot) error{
-		s.readConfig, s.readRelations, s.readAddresses, s.readState, s.readStatus, s.readSecrets,
+		s.readConfig, s.readRelations, s.readAddresses, s.readState, s.readStatus, s.readSecrets, s.readLeftovers,
 	} {
 		if err := part(ctx, &snap); err != nil {
 			return juju.Snapshot{}, err
 		}
 	}
 	return snap, nil
+}
+
+// readLeftovers reads leader settings, where this Juju has any: Juju 4 has none.
+func (s *Session) readLeftovers(ctx context.Context, snap *juju.Snapshot) error {
+	err := s.read(ctx, &snap.Leftovers, "leader-get")
+	if unknownCommand(err) || refused(err, "no longer supported") {
+		return nil
+	}
+	return err
 }
 
 // readConfig reads all options that have a value.

@@ -120,6 +120,30 @@ func (l *Ledger) Failing(order string) bool {
 	return last == Ordered || last == Refused
 }
 
+// Repeats tells what was issued to the same for the same names at least so often since a time: by Entry.Key, the time of
+// the issue that many before the last.
+func (l *Ledger) Repeats(since time.Time, often int) map[string]time.Time {
+	times := map[string][]time.Time{}
+	for _, entry := range slices.Backward(l.entries) {
+		if entry.Time.Before(since) {
+			break // entries are in the order of their time, but for those of other programs
+		}
+		if entry.Event == Issued {
+			times[entry.Key()] = append(times[entry.Key()], entry.Time)
+		}
+	}
+	repeated := map[string]time.Time{}
+	for key, issues := range times {
+		if len(issues) >= often {
+			repeated[key] = issues[often-1]
+		}
+	}
+	return repeated
+}
+
+// IsRevoked reports whether a serial number is known to be revoked.
+func (l *Ledger) IsRevoked(serial string) bool { return l.bySerial[serial].State == Revoked }
+
 // Serial gives what is known of a serial number; false when it was never used.
 func (l *Ledger) Serial(serial string) (Certificate, bool) {
 	certificate, known := l.bySerial[serial]

@@ -5,7 +5,12 @@
 // changed. Where to look next: package ca, which writes an entry before each step that must not be forgotten.
 package ledger
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"time"
+)
 
 // Event is what an entry records.
 type Event string
@@ -33,4 +38,10 @@ type Entry struct {
 	NotAfter    time.Time `json:"not-after,omitzero"`    // of the certificate
 	Certificate string    `json:"certificate,omitempty"` // PEM
 	Reason      string    `json:"reason,omitempty"`      // of a refusal or revocation
+}
+
+// Key tells issues apart of which one cannot be a repetition of the other: by who asked, and for which names.
+func (e Entry) Key() string {
+	sum := sha256.Sum256([]byte(e.For + "\n" + strings.Join(e.Names, "\n")))
+	return hex.EncodeToString(sum[:12])
 }

@@ -3,8 +3,6 @@
 package provider
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
+	"github.com/signet-charm/signet/internal/ledger"
 )
 
 // paceKey is where the peer application bag remembers whose certificates were renewed within the last hour, so that the
@@ -30,8 +29,8 @@ type renewal struct {
 // and the members of one application must not do so together.
 type pace struct {
 	recent []renewal
-	put    int       // how many were put off
-	noted  bool      // one came in this turn
+	put    int  // how many were put off
+	noted  bool // one came in this turn
 }
 
 // memory is how long a renewal is remembered.
@@ -93,22 +92,16 @@ func (s *step) savePace() {
 	}
 }
 
-// RepeatedKey begins the keys of Snapshot.Local that tell what was issued too often within the last hour: the rest is
-// IssueKey's, the value the time (RFC 3339) from which on it may be issued again.
-const RepeatedKey = "repeated."
-
-// maxRepeats is how often the same is issued to the same unit within an hour.
-const maxRepeats = 3
-
-// IssueKey tells issues apart that may not be repeated: who asked, in the words of a ledger's entry, and for which names.
-func IssueKey(who string, names []string) string {
-	sum := sha256.Sum256([]byte(who + "\n" + strings.Join(names, "\n")))
-	return hex.EncodeToString(sum[:12])
-}
+// RepeatedKey begins the keys of Snapshot.Local that tell what was issued MaxRepeats times within the last hour: the rest
+// is ledger.Entry.Key, the value the time (RFC 3339) from which on it may be issued again.
+const (
+	RepeatedKey = "repeated."
+	MaxRepeats  = 3
+)
 
 // cut reports whether something asks in circles: it was given the same again and again, and does not take it.
 func (s *step) cut(wanted string, spec cert.Spec) (time.Time, bool) {
-	until, err := time.Parse(time.RFC3339, s.snap.Local[RepeatedKey+IssueKey(wanted, spec.Names.List())])
+	until, err := time.Parse(time.RFC3339, s.snap.Local[RepeatedKey+ledger.Entry{For: wanted, Names: spec.Names.List()}.Key()])
 	if err != nil || !s.now.Before(until) {
 		return time.Time{}, false
 	}

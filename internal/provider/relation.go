@@ -133,7 +133,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask) (dialect.Grant, 
 		if until, cut := s.cut(wanted.For, spec); cut {
 			s.repeats++
 			return s.dress(ask, current), s.deny(ask, dialect.Repeated, fmt.Sprintf(
-				"issued %d times within an hour, but it is asked for again; again from %s", maxRepeats, until.Format(time.RFC3339)))
+				"issued %d times within an hour, but it is asked for again; again from %s", MaxRepeats, until.Format(time.RFC3339)))
 		}
 		answer, done := s.obtain(wanted)
 		if !done {
