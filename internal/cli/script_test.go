@@ -55,6 +55,13 @@ func TestMain(m *testing.M) {
 //	machine UNIT PATH                    print a file of its machine, or the names in a folder; put UNIT PATH TEXT writes one
 //	describe FILE                        print what the first certificate in a file says
 //	handshake DIR                        a TLS server and a client with the files in a folder, which verify each other
+//	run UNIT ACTION [NAME=VALUE…]        run an action and print its results; output UNIT ACTION RESULT prints one alone
+//	bring UNIT FILE PATH                 copy a file or folder to a unit's machine; fetch UNIT PATH FILE copies one back
+//	remains [elsewhere]                  deploy what EasyRSA left in a recording, with its PKI folder or without it
+//	refresh APP                          make a signet of an application
+//	knowing FILE[#N]…                    fails unless all certificates verify, with what their owners send along, for who
+//	                                     trusts the certificates in a file, or the n-th of them, and nothing else
+//	free-port NAME, set NAME FILE        put a free port, or the content of a file, into an environment variable
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	charmDir, err := filepath.Abs("../..")
@@ -138,14 +145,22 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"put":          {"unit path text", 3, (*story).put},
 		"describe":     {"file", 1, (*story).describe},
 		"handshake":    {"dir", 1, (*story).handshake},
+		"run":          {"unit action [parameter=value...]", 2, (*story).runAction},
+		"output":       {"unit action result", 3, (*story).output},
+		"bring":        {"unit file path", 3, (*story).bring},
+		"fetch":        {"unit path file", 3, (*story).fetch},
+		"remains":      {"[elsewhere]", 0, (*story).remains},
+		"refresh":      {"app", 1, (*story).refresh},
+		"knowing":      {"file[#n]...", 1, (*story).knowing},
 	} {
 		commands[name] = func(ts *testscript.TestScript, negated bool, args []string) {
 			if len(args) < command.min {
 				ts.Fatalf("usage: %s %s", name, command.args)
 			}
-			for i, arg := range args { // @file: the content of one of the script's files
-				if file, found := strings.CutPrefix(arg, "@"); found {
-					args[i] = strings.TrimSuffix(ts.ReadFile(file), "\n")
+			for i, arg := range args { // @file, or name=@file: the content of one of the script's files
+				name, file, found := strings.Cut(arg, "@")
+				if found && (name == "" || strings.HasSuffix(name, "=")) {
+					args[i] = name + strings.TrimSuffix(ts.ReadFile(file), "\n")
 				}
 			}
 			s, ok := ts.Value(stageKey{}).(*story)
@@ -171,6 +186,8 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 			}
 		}
 	}
+	commands["free-port"] = freePort
+	commands["set"] = setOutput
 	return commands
 }
 
@@ -244,8 +261,13 @@ func (s *story) options(pairs []string) (map[string]any, error) {
 	for _, pair := range pairs {
 		name, value, _ := strings.Cut(pair, "=")
 		options[name] = value
-		if meta.Types[name] == "boolean" {
+		switch meta.Types[name] {
+		case "boolean":
 			options[name] = value == "true"
+		case "int":
+			if options[name], err = strconv.Atoi(value); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return options, nil

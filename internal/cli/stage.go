@@ -112,13 +112,22 @@ func (s *stage) addSignetUnit(app string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	charm, err := s.signetCharm(app, unit)
+	if err != nil {
+		return "", err
+	}
+	return unit, s.runner.Attach(unit, charm)
+}
+
+// signetCharm lays out a unit's charm folder, beside what is in it.
+func (s *stage) signetCharm(app, unit string) (sandbox.Charm, error) {
 	dir := s.unitCharmDir(unit)
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a charm folder is readable under Juju as well
-		return "", err
+		return nil, err
 	}
 	binary, err := os.Executable()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	for name, target := range map[string]string{
 		"dispatch":      binary,
@@ -126,10 +135,10 @@ func (s *stage) addSignetUnit(app string) (string, error) {
 		"config.yaml":   filepath.Join(s.charmOf(app), "config.yaml"),
 	} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	return unit, s.runner.Attach(unit, sandbox.ProcessCharm{Dir: dir, Env: s.unitEnv(unit)})
+	return sandbox.ProcessCharm{Dir: dir, Env: s.unitEnv(unit)}, nil
 }
 
 // addActor deploys a scripted charm with a number of units.

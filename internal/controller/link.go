@@ -36,6 +36,8 @@ type link struct {
 	tracked  map[string]int     // by secret ID: the revision this connection told the controller it reads
 	watched  map[string]watched // by relation key: the relations whose units are watched
 	unlisted juju.Bag           // keys that the peer databag lacks, see setUnlisted
+
+	leftovers *map[string]string // leader settings, once they were read
 }
 
 // open logs in and makes a link of the connection.

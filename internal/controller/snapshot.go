@@ -54,6 +54,11 @@ func (l *link) read(ctx context.Context) (juju.Snapshot, error) {
 	if err := c.readUnit(&snap); err != nil {
 		return juju.Snapshot{}, err
 	}
+	if snap.Leader {
+		if snap.Leftovers, err = c.readLeftovers(); err != nil {
+			return juju.Snapshot{}, err
+		}
+	}
 	return snap, c.settle()
 }
 
@@ -100,6 +105,37 @@ func (c *client) readRelations(leader bool) ([]juju.Relation, error) {
 		relations[i] = j.relation
 	}
 	return relations, nil
+}
+
+// readLeftovers reads the application's leader settings, once: this charm writes none, so that what stands there is
+// another's. Juju 4 has none.
+func (c *client) readLeftovers() (map[string]string, error) {
+	c.mu.Lock()
+	known := c.leftovers
+	c.mu.Unlock()
+	if known != nil {
+		return *known, nil
+	}
+	var results params.GetLeadershipSettingsBulkResults
+	args := params.Entities{Entities: []params.Entity{{Tag: c.app.String()}}}
+	err := c.call("Uniter", "Read", args, &results)
+	if err == nil {
+		err = expect(1, len(results.Results), "leader settings")
+	}
+	if err == nil {
+		err = resultError(results.Results[0].Error)
+	}
+	var found map[string]string
+	switch {
+	case err == nil && len(results.Results[0].Settings) > 0:
+		found = results.Results[0].Settings
+	case err != nil && code(err) != params.CodeNotImplemented:
+		return nil, fmt.Errorf("cannot read the leader settings: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leftovers = &found
+	return found, nil
 }
 
 // readUnit reads what is the unit's own: config, addresses, state and status.

@@ -38,8 +38,14 @@ func (s *Session) Snapshot(ctx context.Context) (juju.Snapshot, error) {
 
 // readLeftovers reads leader settings, where this Juju has any: Juju 4 has none.
 func (s *Session) readLeftovers(ctx context.Context, snap *juju.Snapshot) error {
+	if !snap.Leader {
+		return nil
+	}
 	err := s.read(ctx, &snap.Leftovers, "leader-get")
-	if unknownCommand(err) || refused(err, "no longer supported") {
+	if len(snap.Leftovers) == 0 {
+		snap.Leftovers = nil
+	}
+	if unknownCommand(err) {
 		return nil
 	}
 	return err

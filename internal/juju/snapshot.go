@@ -49,7 +49,7 @@ type Snapshot struct {
 	Addresses   map[string]Addresses // by endpoint name
 	Status      Status               // as last set by this unit
 	Local       map[string]string    // what the unit's own disk holds, by name; filled in by the agent, not by a Session
-	Leftovers   map[string]string    // leader settings, which only charms before this one wrote; where Juju has any
+	Leftovers   map[string]string    // leader settings, which only a charm before this one wrote; for the leader
 	Action      *Action              // what an operator asks for in this very turn; nil nearly always
 }
 

@@ -50,11 +50,13 @@ func ReadSettings(config *juju.Config) Settings {
 		IntermediateApplications: config.Words("intermediate-applications"),
 		TrustWait:                config.Span("ca-trust-wait", 24*time.Hour),
 		RenewalsPerHour:          config.Count("renewals-per-hour", 60, 1, 100000),
-		RenewalInterval:          config.Span("renewal-interval", 10*time.Minute),
 		RevokeOnDeparture:        config.Flag("revoke-on-departure", false),
 		Listen:                   config.Text("listen", ""),
 		PublicURL:                config.Text("public-url", ""),
 		BackupRecipients:         config.Words("backup-recipients"),
+	}
+	if config.Text("renewal-interval", "") != "0" { // which is no duration, but means something here
+		settings.RenewalInterval = config.Span("renewal-interval", 10*time.Minute)
 	}
 	var err error
 	if settings.Window, err = parseWindow(config.Text("maintenance-window", "")); err != nil {

@@ -42,6 +42,23 @@ func stringFailure(r *params.StringResult) **params.Error         { return &r.Er
 func stringBoolFailure(r *params.StringBoolResult) **params.Error { return &r.Error }
 func watchFailure(r *params.StringsWatchResult) **params.Error    { return &r.Error }
 
+// Read gives the leader settings of the unit's own application. Juju 4 has none.
+func (a *uniterAPI) Read(args params.Entities) (params.GetLeadershipSettingsBulkResults, error) {
+	if !a.model.legacy() {
+		return params.GetLeadershipSettingsBulkResults{}, errors.NotImplementedf("leader settings")
+	}
+	results := params.GetLeadershipSettingsBulkResults{Results: make([]params.GetLeadershipSettingsResult, len(args.Entities))}
+	for i, arg := range args.Entities {
+		app := juju.ApplicationOf(a.loggedIn())
+		if arg.Tag != names.NewApplicationTag(app).String() {
+			results.Results[i].Error = apiservererrors.ServerError(apiservererrors.ErrPerm)
+			continue
+		}
+		results.Results[i].Settings = a.model.LeaderSettings(app)
+	}
+	return results, nil
+}
+
 // Refresh tells a unit's life.
 func (a *uniterAPI) Refresh(args params.Entities) params.UnitRefreshResults {
 	return params.UnitRefreshResults{Results: forUnits(a.session, args,

@@ -185,6 +185,34 @@ func (m *Model) Deploy(app string, meta CharmMeta) error {
 	return nil
 }
 
+// Refresh gives an application another charm, as "juju refresh" does, also one of another name. Relations, config, secrets
+// and leader settings stay; the new charm must have each endpoint that is in use. Its units' charms are upgraded by
+// Runner.Upgrade.
+func (m *Model) Refresh(app string, meta CharmMeta) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, found := m.apps[app]
+	if !found {
+		return errors.NotFoundf("cannot refresh: application %q", app)
+	}
+	for _, r := range m.relationsOf(app) {
+		for _, side := range r.ends {
+			if side.app == app && !slices.Contains(meta.Endpoints, side.endpoint) {
+				return errors.Errorf("cannot refresh %q: it would break relation on endpoint %q", app, side.endpoint.Name)
+			}
+		}
+	}
+	for _, endpoint := range meta.Endpoints {
+		if endpoint.Role != juju.Peers || slices.Contains(a.meta.Endpoints, endpoint) {
+			continue
+		}
+		m.addRelation([]end{{app: app, endpoint: endpoint}})
+	}
+	a.meta = meta
+	m.notify()
+	return nil
+}
+
 // AddUnit adds a unit and lets it join the scope of its application's relations. An application's only unit leads at
 // once, since its agent's claim has no rival.
 func (m *Model) AddUnit(app string) (string, error) {
