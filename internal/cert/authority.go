@@ -99,8 +99,16 @@ func CrossTemplate(subject, issuer *x509.Certificate, serial *big.Int, notBefore
 	return template, err
 }
 
-// CanCross reports whether an authority may have another one below it (RFC 5280, 4.2.1.9).
-func CanCross(issuer *x509.Certificate) bool { return issuer.MaxPathLen != 0 || !issuer.MaxPathLenZero }
+// CanCross reports whether an authority may have another one below it, by its own path length and those of the
+// authorities above it, which are in order (RFC 5280, 4.2.1.9).
+func CanCross(issuer *x509.Certificate, above ...*x509.Certificate) bool {
+	for i, c := range append([]*x509.Certificate{issuer}, above...) {
+		if (c.MaxPathLen > 0 || c.MaxPathLenZero) && c.MaxPathLen < i+1 {
+			return false
+		}
+	}
+	return true
+}
 
 // IssuedBy reports whether an authority issued a certificate, by name and key identifier (RFC 5280, 4.2.1.1), which is
 // cheap. Where the identifiers are not there, the signature tells.

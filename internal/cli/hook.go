@@ -115,7 +115,7 @@ func (p *program) unit(session agent.Session, folder *disk.Folder, at place) *ag
 		Authority: ca.New(ca.Config{Store: folder.Secrets(), Journal: folder.Journal()}),
 		Folder:    folder,
 		Machine:   host.New(host.Config{Records: folder.Ran(), Root: root, Apart: root == "" && agent.SystemdRuns()}),
-		Keeper:    keeper{folder, p.lookup("SIGNET_ROOT")},
+		Keeper:    keeper{folder, at.charmDir, p.lookup("SIGNET_ROOT")},
 		Leftovers: at.leftovers,
 		Now:       time.Now,
 		Log:       p.logger(),

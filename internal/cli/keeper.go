@@ -24,6 +24,7 @@ import (
 // backups, which lie in a folder of the unit's own. Its files are named by their paths on the machine.
 type keeper struct {
 	folder  *disk.Folder
+	charm   string // the charm's folder
 	machine string // what takes the place of the machine's root folder; empty for that itself
 }
 
@@ -58,10 +59,12 @@ func (k keeper) Carry(ctx context.Context, o order.Order) order.Answer {
 
 func (k keeper) dir() string { return filepath.Join(k.folder.Root(), backupsName) }
 
-// at is where a file of the machine lies.
+// at is where a file of the machine lies. The charm's folder and the unit's own are where they are.
 func (k keeper) at(path string) string {
-	if k.machine == "" || strings.HasPrefix(path, k.machine) {
-		return path
+	for _, own := range []string{k.charm, k.folder.Root()} {
+		if rest, inside := strings.CutPrefix(path, own); inside && (rest == "" || rest[0] == filepath.Separator) {
+			return path
+		}
 	}
 	return filepath.Join(k.machine, path)
 }

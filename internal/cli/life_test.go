@@ -81,10 +81,14 @@ func (s *story) bring(_ context.Context, _ *bytes.Buffer, args []string) error {
 	return errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, data, 0o600))
 }
 
-// fetch copies a file from a unit's machine, or from its state where the path leads there, into the story's files.
+// fetch copies a file from a unit's machine, its charm's folder ("charm:…") or its state ("state:…"), into the story's files.
 func (s *story) fetch(_ context.Context, _ *bytes.Buffer, args []string) error {
 	path := args[1]
-	if !strings.HasPrefix(path, s.stage.dir) {
+	if inCharm, found := strings.CutPrefix(path, "charm:"); found {
+		path = filepath.Join(s.stage.unitCharmDir(args[0]), inCharm)
+	} else if inState, found := strings.CutPrefix(path, "state:"); found {
+		path = filepath.Join(s.stage.stateDir(args[0]), inState)
+	} else {
 		path = filepath.Join(s.stage.machineRoot(args[0]), path)
 	}
 	data, err := os.ReadFile(path)
@@ -188,6 +192,7 @@ func (s *story) refresh(_ context.Context, _ *bytes.Buffer, args []string) error
 	if err := s.stage.model().Refresh(args[0], meta); err != nil {
 		return err
 	}
+	s.refreshed[args[0]] = true
 	for _, unit := range s.stage.model().Units(args[0]) {
 		charm, err := s.stage.signetCharm(args[0], unit)
 		if err != nil {

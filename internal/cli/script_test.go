@@ -84,6 +84,7 @@ func TestScripts(t *testing.T) {
 				stage: s, work: env.WorkDir, requests: newRequestConsumer(), easyRSA: &easyRSA{ca: scriptedCA{name: "easyrsa"}},
 				selfSigned: &selfSigned{ca: scriptedCA{name: "self-signed"}},
 				refusing:   &selfSigned{ca: scriptedCA{name: "refusing"}, forbid: "forbidden.example.com"},
+				refreshed:  map[string]bool{},
 				aged:       &selfSigned{ca: scriptedCA{name: "aged"}, aged: true, seen: map[string]bool{}},
 			}
 			env.Defer(func() {
@@ -108,6 +109,7 @@ type story struct {
 	selfSigned *selfSigned
 	refusing   *selfSigned
 	aged       *selfSigned
+	refreshed  map[string]bool // applications that were made a signet
 }
 
 type storyCommand struct {
@@ -291,7 +293,7 @@ func (s *story) unrelate(_ context.Context, _ *bytes.Buffer, args []string) erro
 
 func (s *story) addUnit(_ context.Context, _ *bytes.Buffer, args []string) error {
 	var err error
-	if a, scripted := s.actor(args[0]); scripted {
+	if a, scripted := s.actor(args[0]); scripted && !s.refreshed[args[0]] {
 		err = s.stage.addActorUnit(args[0], a)
 	} else {
 		_, err = s.stage.addSignetUnit(args[0])

@@ -95,13 +95,16 @@ func (s *step) urgent(leaf *x509.Certificate) bool {
 
 // says reports whether a certificate says what is asked for. What another program issued before this one took its CA over
 // stays for its life, although it was made by other rules: the usages are not compared, nor is the name of the client
-// certificate that all consumers share.
+// certificate that all consumers share; common names need not be among the names, and clients need have none.
 func (s *step) says(by authority, leaf *x509.Certificate, spec cert.Spec, ask dialect.Ask) bool {
 	if !leaf.NotBefore.Before(by.Adopted) {
 		return says(leaf, spec)
 	}
 	if ask.Dialect == dialect.Legacy && ask.CommonName == globalClient && ask.Name == "" {
 		spec.CommonName = leaf.Subject.CommonName
+	}
+	if names := cert.NamesOf(leaf); names.Equal(ask.Names) || spec.Kind == cert.Client && names.Len() == 0 {
+		spec.Names = names
 	}
 	spec.ServerAuth = slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	spec.ClientAuth = slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth)

@@ -126,8 +126,8 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask) (dialect.Grant, 
 		case s.putOff(ask, verdict):
 			return s.dress(ask, current), nil
 		}
-		if err := cert.Permits(s.chain(), spec.Names); err != nil {
-			return dialect.Grant{}, s.deny(ask, dialect.BadName, err.Error())
+		if err := cert.Permits(s.chain(), spec.Names.With(ask.Names)); err != nil {
+			return s.dress(ask, current), s.deny(ask, dialect.BadName, err.Error())
 		}
 		wanted := s.sign(ask, spec, verdict)
 		if until, cut := s.cut(wanted.For, spec); cut {

@@ -105,7 +105,7 @@ func (s *step) introduce() {
 
 // vouch has one CA certify another; true when that is done, or cannot be.
 func (s *step) vouch(one, other authority) bool {
-	if !cert.CanCross(one.certificate) || s.now.After(one.certificate.NotAfter) || slices.ContainsFunc(other.Crosses, func(text string) bool {
+	if !cert.CanCross(one.certificate, s.linked(one.certificate, one.Issuers)...) || s.now.After(one.certificate.NotAfter) || slices.ContainsFunc(other.Crosses, func(text string) bool {
 		cross, err := cert.Parse(text)
 		return err == nil && cert.IssuedBy(cross, one.certificate)
 	}) {
@@ -283,9 +283,10 @@ func (s *step) issuersOf(a authority) []string {
 		}
 	}
 	chain := a.public().Chain()
-	for _, other := range s.members() { // nobody can vouch: at least the other's root comes along, to be trusted
+	for _, other := range s.members() {
+		// Nobody can vouch: at least the other's root comes along, to be trusted. What some take for the root stays last.
 		if root := other.root(); !slices.Contains(chain, root) {
-			chain = append(chain, root)
+			chain = slices.Insert(chain, len(chain)-1, root)
 		}
 	}
 	return chain

@@ -224,8 +224,8 @@ func (s *step) checkInstalled(leaf *x509.Certificate, above, given []*x509.Certi
 	if cert.SelfSigned(leaf) {
 		return errors.New("it is signed with its own key: have the request signed by another CA")
 	}
-	if len(s.settings.IntermediateApplications) > 0 && !cert.CanCross(leaf) {
-		return errors.New("its path length is 0, but intermediate-applications names applications that ask this CA for CA " +
+	if len(s.settings.IntermediateApplications) > 0 && !cert.CanCross(leaf, above...) {
+		return errors.New("its path length allows no CA below it, but intermediate-applications names applications that ask this CA for CA " +
 			"certificates: have it signed with a path length of 1, or clear that option")
 	}
 	if rest := leaf.NotAfter.Sub(s.now); rest < 2*s.settings.Life {
