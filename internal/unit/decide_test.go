@@ -273,8 +273,11 @@ func TestDecideIsTotalDeterministicAndIdempotent(t *testing.T) {
 		fmt.Sprintf(`[{"certificate_signing_request": %q, "ca": false}]`, request), strings.Repeat("[", 40),
 	}
 	bags := rapid.MapOfN(rapid.SampledFrom(keys), rapid.SampledFrom(values), 0, 5)
-	config := rapid.MapOfN(rapid.SampledFrom([]string{"authority", "ca-validity", "legacy-dialect", "extra_sans", "common-name"}),
-		rapid.SampledFrom([]any{"none", "", "1d", "embedded", true, int64(7), "a b", "*"}), 0, 3)
+	config := rapid.MapOfN(rapid.SampledFrom([]string{"authority", "ca-validity", "legacy-dialect", "extra_sans", "common-name", "listen", "maintenance-window"}),
+		rapid.SampledFrom([]any{"none", "", "1d", "embedded", "intermediate", "0.0.0.0:80", true, int64(7), "a b", "*"}), 0, 3)
+	actions := rapid.SampledFrom([]string{"", "get-csr", "rotate-ca", "revoke", "upload-signed-csr", "restore", "get-root-ca"})
+	params := rapid.MapOfN(rapid.SampledFrom([]string{"step", "force", "unit", "serial", "reason", "pem", "name", "common-name"}),
+		rapid.SampledFrom([]any{"advance", "abort", "pause", "resume", true, "etcd/0", "01", "superseded", "x", int64(3)}), 0, 4)
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		w.snap.Leader = rapid.Bool().Draw(t, "leader")
@@ -296,6 +299,13 @@ func TestDecideIsTotalDeterministicAndIdempotent(t *testing.T) {
 			w.snap.Relations = append(w.snap.Relations, relation)
 		}
 		turn(t, w, noon)
+		for range 3 {
+			if action := actions.Draw(t, "action"); action != "" {
+				w.snap.Action = &juju.Action{Name: action, Params: params.Draw(t, "parameters")}
+				require.NotNil(t, turn(t, w, noon).Result)
+				w.snap.Action = nil
+			}
+		}
 		for range 2 { // what a turn has laid on disk shows in the next: the request, then its certificate's bundle
 			w.survey()
 			turn(t, w, noon)
