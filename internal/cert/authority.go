@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -170,7 +171,8 @@ func Permits(authorities []*x509.Certificate, names Names) error {
 		}
 		whose := fmt.Sprintf("the name constraints of %q do not allow it", shorten(authority.Subject.String()))
 		for _, name := range names.DNS {
-			if !permitted(name, authority.PermittedDNSDomains, authority.ExcludedDNSDomains, insideDomain) {
+			if !permitted(name, authority.PermittedDNSDomains, authority.ExcludedDNSDomains, insideDomain) ||
+				slices.ContainsFunc(authority.ExcludedDNSDomains, func(domain string) bool { return standsFor(name, domain) }) {
 				return &NameError{name, whose}
 			}
 		}
@@ -198,13 +200,20 @@ func permitted[N, S any](name N, allowed, excluded []S, inside func(N, S) bool) 
 	return len(allowed) == 0
 }
 
-// insideDomain reports whether a DNS name is a constraint's or below it. A wildcard counts as what it stands for.
+// insideDomain reports whether a DNS name is a constraint's or below it. A wildcard is below what follows its asterisk.
 func insideDomain(name, domain string) bool {
-	name, domain = strings.ToLower(strings.TrimPrefix(name, "*.")), strings.ToLower(domain)
+	name, domain = strings.ToLower(name), strings.ToLower(domain)
 	if below, only := strings.CutPrefix(domain, "."); only {
 		return strings.HasSuffix(name, "."+below)
 	}
 	return domain == "" || name == domain || strings.HasSuffix(name, "."+domain)
+}
+
+// standsFor reports whether a wildcard stands for a domain, among others.
+func standsFor(name, domain string) bool {
+	parent, wildcard := strings.CutPrefix(strings.ToLower(name), "*.")
+	_, rest, _ := strings.Cut(strings.ToLower(strings.TrimPrefix(domain, ".")), ".")
+	return wildcard && rest == parent
 }
 
 // ipRange is an address and a mask, 4 or 16 bytes each; masks of constraints need not be prefixes.
