@@ -15,6 +15,7 @@ import (
 
 	"github.com/signet-charm/signet/internal/disk"
 	"github.com/signet-charm/signet/internal/ledger"
+	"github.com/signet-charm/signet/internal/order"
 )
 
 // recorded makes a folder whose journal has three lines, and gives the journal's path.
@@ -182,4 +183,35 @@ func FuzzJournal(f *testing.F) {
 		require.NoError(t, err)
 		require.Len(t, entriesOf(t, again.Journal()), before+1, "what was read can be written on")
 	})
+}
+
+// What another program issued, or a backup knows, is remembered once; what the record knows already stays as it is.
+func TestTheJournalRemembersWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	folder, err := disk.Open(t.TempDir())
+	require.NoError(t, err)
+	known := ledger.Entry{Event: ledger.Issued, Serial: "a1", For: "etcd/0", Certificate: "PEM"}
+	require.NoError(t, folder.Append(known))
+	foreign := []ledger.Entry{
+		{Event: ledger.Issued, Serial: "a1", For: "somebody else"}, {Event: ledger.Reserved, Serial: "a2"},
+		{Event: ledger.Issued, Serial: "a3"}, {Event: ledger.Ordered, Order: "x"},
+	}
+	for range 2 {
+		answer := folder.Carry(t.Context(), order.Remember{Entries: foreign})
+		require.Equal(t, order.Done, answer.State)
+	}
+	certificate, found, err := folder.Journal().Serial("a1")
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, "etcd/0", certificate.For)
+	_, found, err = folder.Journal().Serial("a3")
+	require.NoError(t, err)
+	require.True(t, found)
+	require.NoError(t, folder.Journal().View(func(l *ledger.Ledger) { require.Equal(t, 2, l.Len()) }))
+
+	// A revocation told twice is recorded once.
+	revoked := ledger.Entry{Event: ledger.Revoked, Serial: "a1", Reason: "superseded"}
+	require.NoError(t, folder.Append(revoked))
+	require.NoError(t, folder.Append(revoked))
+	require.NoError(t, folder.Journal().View(func(l *ledger.Ledger) { require.Equal(t, 3, l.Len()) }))
 }

@@ -87,6 +87,7 @@ func cases() map[string]func(*World) {
 		"remote units are those in scope":                                   remoteUnits,
 		"units of another model go by their remote names":                   crossModel,
 		"a relation that ends is broken, then gone":                         broken,
+		"what another charm left in leader settings is shown to the leader": leftovers,
 		"leadership follows the model":                                      leadership,
 		"nobody leads between the end of one leader and the next":           leaderless,
 		"a commit writes secrets, databags, state and status":               commitAll,

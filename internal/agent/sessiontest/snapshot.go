@@ -3,6 +3,8 @@
 package sessiontest
 
 import (
+	"strings"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/signet-charm/signet/internal/juju"
@@ -162,4 +164,15 @@ func withoutSecrets(w *World) {
 	require.Empty(w.t, charmBag(w.Model.UnitBag(w.Relation, Leader)))
 	w.commit(session, juju.Changes{Relations: []juju.RelationChange{w.change(juju.Bag{"ca": "PEM"}, nil)}})
 	require.Equal(w.t, juju.Bag{"ca": "PEM"}, charmBag(w.relation(w.snapshot(session)).OwnUnit))
+}
+
+func leftovers(w *World) {
+	require.Nil(w.t, w.snapshot(w.session(Leader)).Leftovers)
+	require.NoError(w.t, w.Model.SetLeaderSettings(Leader, map[string]string{"certificate_authority": "PEM\n"}))
+	wanted := map[string]string{"certificate_authority": "PEM\n"}
+	if strings.HasPrefix(w.Model.JujuVersion(), "4.") { // which has no leader settings
+		wanted = nil
+	}
+	require.Equal(w.t, wanted, w.snapshot(w.session(Leader)).Leftovers)
+	require.Nil(w.t, w.snapshot(w.session(Follower)).Leftovers)
 }
