@@ -33,8 +33,11 @@ type cluster struct {
 	t     *testing.T
 	stage *stage
 	dir   string
-	api   string // the API server's address
+	api   string // where API servers are called: the front's address
+	front *front
+	etcd  string // its URL
 	logs  map[string]*agentLog
+	runs  map[string]*exec.Cmd
 }
 
 // newCluster deploys signet as the CA and as the consumer on three machines, and starts etcd and kube-apiserver with what
@@ -48,7 +51,8 @@ func newCluster(t *testing.T) *cluster {
 	require.NoError(t, os.Chmod(dir, 0o755))
 	s, err := openStage(charmDir, dir, nil, sandbox.Options{ModelName: "e2e"})
 	require.NoError(t, err)
-	c := &cluster{t: t, stage: s, dir: dir, api: freeAddress(t), logs: map[string]*agentLog{}}
+	c := &cluster{t: t, stage: s, dir: dir, front: newFront(t), logs: map[string]*agentLog{}, runs: map[string]*exec.Cmd{}}
+	c.api = c.front.address()
 	t.Cleanup(func() {
 		if t.Failed() {
 			for name, log := range c.logs {
@@ -107,40 +111,58 @@ func (c *cluster) startEtcd() {
 		"--listen-peer-urls=https://"+peer, "--initial-advertise-peer-urls=https://"+peer, "--initial-cluster=one=https://"+peer,
 		"--cert-file="+crt, "--key-file="+key, "--client-cert-auth", "--trusted-ca-file="+ca,
 		"--peer-cert-file="+crt, "--peer-key-file="+key, "--peer-client-cert-auth", "--peer-trusted-ca-file="+ca)
-	c.startAPIServer("https://" + client)
+	c.etcd = "https://" + client
+	c.startAPIServer()
 }
 
-func (c *cluster) startAPIServer(etcd string) {
+// startAPIServer starts an API server on a port of its own, and has the front pass on to it once it is ready. When it is
+// told to end, it goes on for a while: whoever was passed on before is still served.
+func (c *cluster) startAPIServer() {
 	binary := os.Getenv("SIGNET_KUBE_APISERVER")
 	require.NotEmpty(c.t, binary, "run: make e2e-kubernetes")
 	in := func(name string) string { return c.file("control-plane", name) }
-	host, port, err := net.SplitHostPort(c.api)
+	own := freeAddress(c.t)
+	host, port, err := net.SplitHostPort(own)
 	require.NoError(c.t, err)
-	accounts := filepath.Join(c.dir, "accounts.key")
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	require.NoError(c.t, err)
-	block := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
-	require.NoError(c.t, os.WriteFile(accounts, block, 0o600))
+	accounts := c.accounts()
 	c.start("kube-apiserver", binary, "--bind-address="+host, "--secure-port="+port, "--endpoint-reconciler-type=none",
 		"--tls-cert-file="+in("server.crt"), "--tls-private-key-file="+in("server.key"), "--client-ca-file="+in("ca.crt"),
 		"--kubelet-client-certificate="+in("client.crt"), "--kubelet-client-key="+in("client.key"), "--kubelet-certificate-authority="+in("ca.crt"),
-		"--etcd-servers="+etcd, "--etcd-cafile="+in("ca.crt"), "--etcd-certfile="+in("client.crt"), "--etcd-keyfile="+in("client.key"),
+		"--etcd-servers="+c.etcd, "--etcd-cafile="+in("ca.crt"), "--etcd-certfile="+in("client.crt"), "--etcd-keyfile="+in("client.key"),
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--anonymous-auth=false",
 		"--service-cluster-ip-range=10.0.0.0/24", "--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file="+accounts, "--service-account-signing-key-file="+accounts, "--cert-dir="+c.dir)
+		"--service-account-key-file="+accounts, "--service-account-signing-key-file="+accounts, "--cert-dir="+c.dir,
+		"--shutdown-delay-duration=2s", "--shutdown-watch-termination-grace-period=1s")
 	c.until("the API server is ready", func() error {
-		output, err := c.kubectl("control-plane", "admin.kubeconfig", "get", "--raw=/readyz")
+		output, err := c.kubectl("control-plane", "admin.kubeconfig", "--server=https://"+own, "get", "--raw=/readyz")
 		if err != nil || output != "ok" {
 			return fmt.Errorf("%w: %s", err, output)
 		}
 		return nil
 	})
+	c.front.passTo(own)
 }
 
-// start starts a process that ends with the test.
+// accounts is the file of the key that signs service accounts' tokens, the same for all API servers.
+func (c *cluster) accounts() string {
+	path := filepath.Join(c.dir, "accounts.key")
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(c.t, err)
+	block := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+	require.NoError(c.t, os.WriteFile(path, block, 0o600))
+	return path
+}
+
+// start starts a process that ends with the test. Another one of the same name goes on writing the same log.
 func (c *cluster) start(name, program string, args ...string) {
 	command := exec.CommandContext(c.t.Context(), program, args...)
-	c.logs[name] = &agentLog{}
+	if c.logs[name] == nil {
+		c.logs[name] = &agentLog{}
+	}
+	c.runs[name] = command
 	command.Stdout, command.Stderr = c.logs[name], c.logs[name]
 	require.NoError(c.t, command.Start())
 	c.t.Cleanup(func() {

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +34,7 @@ func TestKubernetes(t *testing.T) {
 		{"certificates are renewed while a watch runs and nothing drops", c.renewal},
 		{"the API server goes by its service's names, and by one that is added while it runs", c.names},
 		{"etcd serves its renewed certificate, and takes no client of another CA", c.members},
+		{"the CA is replaced, in steps, while kubectl goes on working", c.rollover},
 		{"client-go takes the files for what they are", c.judged},
 		{"openssl verifies both sides, and has each refuse the other under another CA", c.openssl},
 	} {
@@ -78,25 +78,10 @@ func (c *cluster) renewal(t *testing.T) {
 	c.sees(t, "created", "control-plane", "admin.kubeconfig", "create", "configmap", "before")
 	c.until("the watch runs", func() error { return watch.saw("configmap/before") })
 
-	const enough = 40
-	var calls atomic.Int32
-	failures, stop, done := []string{}, make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			for app, kubeconfig := range map[string]string{"control-plane": "admin.kubeconfig", "worker": "kubeconfig"} {
-				calls.Add(1)
-				if output, err := c.kubectl(app, kubeconfig, "get", "node", "node1", "-o", "name"); err != nil {
-					failures = append(failures, output)
-				}
-			}
-		}
-	}()
+	others := c.keepCalling(
+		c.as("control-plane", "admin.kubeconfig", "get", "node", "node1", "-o", "name"),
+		c.as("worker", "kubeconfig", "get", "node", "node1", "-o", "name"),
+	)
 	before := c.serials(t)
 	for app, options := range map[string]map[string]any{
 		"etcd":          {"extra_sans": "renewed.example.com", "certificate-organization": "renewed"},
@@ -122,16 +107,9 @@ func (c *cluster) renewal(t *testing.T) {
 	c.sees(t, "renewed", "control-plane", "admin.kubeconfig", "auth", "whoami")
 	c.sees(t, "created", "control-plane", "admin.kubeconfig", "create", "configmap", "after")
 	c.until("the same watch goes on", func() error { return watch.saw("configmap/after") })
-	c.until("others called often", func() error {
-		if calls.Load() < enough {
-			return fmt.Errorf("%d times", calls.Load())
-		}
-		return nil
-	})
-	close(stop)
-	<-done
-	t.Logf("the watch (process %d) saw:\n%s\n%d calls meanwhile, %d failed", watch.command.Process.Pid, watch.output, calls.Load(), len(failures))
-	require.Empty(t, failures)
+	c.until("others called often", func() error { return others.made(40) })
+	t.Logf("the watch (process %d) saw:\n%s\n%s", watch.command.Process.Pid, watch.output, others.end())
+	require.Empty(t, others.failures)
 }
 
 // serials are those of all certificates on disk.

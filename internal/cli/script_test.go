@@ -79,6 +79,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			env.Setenv("VECTORS", filepath.Join(charmDir, "testdata", "wire", "easyrsa-takeover"))
 			s.env = []string{"GORACE=atexit_sleep_ms=0"} // the race detector has every process wait a second at its end
 			env.Values[stageKey{}] = &story{
 				stage: s, work: env.WorkDir, requests: newRequestConsumer(), easyRSA: &easyRSA{ca: scriptedCA{name: "easyrsa"}},

@@ -56,6 +56,7 @@ type Model struct {
 	nextMachine  int
 	vault        vault
 	interpose    func(unit string)
+	lose         func(unit string) bool
 	alarm        *time.Timer // looks at the clock when the next thing is due; nil while nothing is
 	stopped      bool        // no more alarms
 

@@ -73,10 +73,13 @@ func (m *Model) Commit(viewer string, c Commit) error {
 		return err
 	}
 	m.mu.Lock()
-	interpose := m.interpose
+	interpose, lose := m.interpose, m.lose
 	m.mu.Unlock()
 	if interpose != nil {
 		interpose(viewer)
+	}
+	if lose != nil && lose(viewer) {
+		return errors.New("the transaction was lost")
 	}
 	return m.transact(viewer, c)
 }
@@ -87,6 +90,14 @@ func (m *Model) Interpose(before func(unit string)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.interpose = before
+}
+
+// Lose has a function called in each Commit where Interpose has its own, with the unit's name. Where it says true there is no
+// transaction: whoever was to carry it out, or who asked for it, died with the secrets changed and nothing else. Nil ends it.
+func (m *Model) Lose(dies func(unit string) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lose = dies
 }
 
 // checkCommit refuses what Juju refuses before it changes anything.
