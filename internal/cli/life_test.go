@@ -240,6 +240,12 @@ func (s *story) knowing(ctx context.Context, w *bytes.Buffer, args []string) err
 		if len(holdings) == 0 {
 			return errors.New("nobody holds anything")
 		}
+		seen := map[string]bool{} // what many share need be judged once
+		holdings = slices.DeleteFunc(holdings, func(h holding) bool {
+			doubled := seen[h.leaf]
+			seen[h.leaf] = h.leaf != ""
+			return doubled
+		})
 		for i := range holdings {
 			holdings[i].trust = trust
 		}
