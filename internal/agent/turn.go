@@ -155,7 +155,8 @@ func (u *Unit) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error
 func (u *Unit) carry(ctx context.Context, wanted order.Order) order.Answer {
 	carrier := Carrier(u.Folder)
 	switch wanted.(type) {
-	case order.CreateAuthority, order.RequestAuthority, order.FetchKey, order.Sign, order.CrossSign, order.SignCRL:
+	case order.CreateAuthority, order.RequestAuthority, order.FetchKey, order.KeepKey,
+		order.Sign, order.CrossSign, order.SignCRL:
 		carrier = u.Authority
 	case order.ReadAuthority, order.WriteArchive, order.ReadArchive, order.ListArchives, order.DeleteArchive:
 		carrier = u.Keeper

@@ -92,6 +92,8 @@ func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
 		answer, err = e.request(id, o)
 	case order.FetchKey:
 		answer.Key, err = e.fetchKey(o)
+	case order.KeepKey:
+		_, err = e.signer(o.Signer) // which adopts the key that comes with it
 	case order.CrossSign:
 		answer, err = e.cross(id, o)
 	case order.SignCRL:

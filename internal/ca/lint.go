@@ -154,11 +154,9 @@ func ownFaults(work issue, c *x509.Certificate) []string {
 	expect(!c.NotBefore.Before(issuer.NotBefore), "it begins before the authority does")
 	expect(!c.NotAfter.After(issuer.NotAfter), "it outlives the authority")
 
-	keyID := []byte(nil)
+	keyID, _ := cert.KeyID(c.PublicKey)
 	if work.other != nil { // others may have made it of the key in another way
 		keyID = work.other.SubjectKeyId
-	} else {
-		keyID, _ = cert.KeyID(c.PublicKey)
 	}
 	expect(bytes.Equal(c.SubjectKeyId, keyID), "the subject key identifier is not the key's")
 	expect(work.issuer == nil || len(c.AuthorityKeyId) > 0 && bytes.Equal(c.AuthorityKeyId, issuer.SubjectKeyId),

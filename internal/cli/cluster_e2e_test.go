@@ -27,9 +27,9 @@ import (
 	"github.com/signet-charm/signet/internal/sandbox"
 )
 
-// cluster is a Kubernetes control plane on loopback, all of whose certificates come from one signet on the embedded Juju:
+// kubernetes is a Kubernetes control plane on loopback, all of whose certificates come from one signet on the embedded Juju:
 // Debian's etcd, a kube-apiserver, and kubectl for whoever looks.
-type cluster struct {
+type kubernetes struct {
 	t     *testing.T
 	stage *stage
 	dir   string
@@ -40,9 +40,9 @@ type cluster struct {
 	runs  map[string]*exec.Cmd
 }
 
-// newCluster deploys signet as the CA and as the consumer on three machines, and starts etcd and kube-apiserver with what
+// newKubernetes deploys signet as the CA and as the consumer on three machines, and starts etcd and kube-apiserver with what
 // was laid there.
-func newCluster(t *testing.T) *cluster {
+func newKubernetes(t *testing.T) *kubernetes {
 	t.Helper()
 	charmDir, err := filepath.Abs("../..")
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func newCluster(t *testing.T) *cluster {
 	require.NoError(t, os.Chmod(dir, 0o755))
 	s, err := openStage(charmDir, dir, nil, sandbox.Options{ModelName: "e2e"})
 	require.NoError(t, err)
-	c := &cluster{t: t, stage: s, dir: dir, front: newFront(t), logs: map[string]*agentLog{}, runs: map[string]*exec.Cmd{}}
+	c := &kubernetes{t: t, stage: s, dir: dir, front: newFront(t), logs: map[string]*agentLog{}, runs: map[string]*exec.Cmd{}}
 	c.api = c.front.address()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -77,7 +77,7 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-func (c *cluster) consumer(app string, options map[string]any) {
+func (c *kubernetes) consumer(app string, options map[string]any) {
 	options["authority"], options["certificate-directory"] = "none", filepath.Join(c.dir, app)
 	require.NoError(c.t, c.stage.deploySignet(app, options))
 	_, err := c.stage.addSignetUnit(app)
@@ -87,7 +87,7 @@ func (c *cluster) consumer(app string, options map[string]any) {
 }
 
 // settle runs hooks until nothing is due, and asserts that all certificates are there.
-func (c *cluster) settle() {
+func (c *kubernetes) settle() {
 	ctx, stop := context.WithTimeout(c.t.Context(), patience)
 	defer stop()
 	require.NoError(c.t, c.stage.runner.Settle(ctx))
@@ -99,11 +99,11 @@ func (c *cluster) settle() {
 }
 
 // file is a file that signet laid on an application's machine.
-func (c *cluster) file(app, name string) string {
+func (c *kubernetes) file(app, name string) string {
 	return filepath.Join(c.dir, app, "certificates", name)
 }
 
-func (c *cluster) startEtcd() {
+func (c *kubernetes) startEtcd() {
 	client, peer := freeAddress(c.t), freeAddress(c.t)
 	crt, key, ca := c.file("etcd", "server.crt"), c.file("etcd", "server.key"), c.file("etcd", "ca.crt")
 	c.start("etcd", "etcd", "--name=one", "--data-dir="+filepath.Join(c.dir, "etcd-data"),
@@ -117,7 +117,7 @@ func (c *cluster) startEtcd() {
 
 // startAPIServer starts an API server on a port of its own, and has the front pass on to it once it is ready. When it is
 // told to end, it goes on for a while: whoever was passed on before is still served.
-func (c *cluster) startAPIServer() {
+func (c *kubernetes) startAPIServer() {
 	binary := os.Getenv("SIGNET_KUBE_APISERVER")
 	require.NotEmpty(c.t, binary, "run: make e2e-kubernetes")
 	in := func(name string) string { return c.file("control-plane", name) }
@@ -132,7 +132,7 @@ func (c *cluster) startAPIServer() {
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--anonymous-auth=false",
 		"--service-cluster-ip-range=10.0.0.0/24", "--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+accounts, "--service-account-signing-key-file="+accounts, "--cert-dir="+c.dir,
-		"--shutdown-delay-duration=2s", "--shutdown-watch-termination-grace-period=1s")
+		"--shutdown-delay-duration=1s", "--shutdown-watch-termination-grace-period=1s")
 	c.until("the API server is ready", func() error {
 		output, err := c.kubectl("control-plane", "admin.kubeconfig", "--server=https://"+own, "get", "--raw=/readyz")
 		if err != nil || output != "ok" {
@@ -144,7 +144,7 @@ func (c *cluster) startAPIServer() {
 }
 
 // accounts is the file of the key that signs service accounts' tokens, the same for all API servers.
-func (c *cluster) accounts() string {
+func (c *kubernetes) accounts() string {
 	path := filepath.Join(c.dir, "accounts.key")
 	if _, err := os.Stat(path); err == nil {
 		return path
@@ -157,7 +157,7 @@ func (c *cluster) accounts() string {
 }
 
 // start starts a process that ends with the test. Another one of the same name goes on writing the same log.
-func (c *cluster) start(name, program string, args ...string) {
+func (c *kubernetes) start(name, program string, args ...string) {
 	command := exec.CommandContext(c.t.Context(), program, args...)
 	if c.logs[name] == nil {
 		c.logs[name] = &agentLog{}
@@ -172,11 +172,11 @@ func (c *cluster) start(name, program string, args ...string) {
 }
 
 // kubectl runs kubectl with a kubeconfig that signet laid on a machine, and gives what it printed.
-func (c *cluster) kubectl(app, kubeconfig string, args ...string) (string, error) {
+func (c *kubernetes) kubectl(app, kubeconfig string, args ...string) (string, error) {
 	return c.run(append([]string{"--kubeconfig=" + c.file(app, kubeconfig)}, args...)...)
 }
 
-func (c *cluster) run(args ...string) (string, error) {
+func (c *kubernetes) run(args ...string) (string, error) {
 	ctx, stop := context.WithTimeout(c.t.Context(), time.Minute)
 	defer stop()
 	command := exec.CommandContext(ctx, "kubectl", args...)
@@ -186,7 +186,7 @@ func (c *cluster) run(args ...string) (string, error) {
 }
 
 // sees runs kubectl, logs what it printed and asserts that it did what is expected.
-func (c *cluster) sees(t *testing.T, want string, app, kubeconfig string, args ...string) {
+func (c *kubernetes) sees(t *testing.T, want string, app, kubeconfig string, args ...string) {
 	t.Helper()
 	output, err := c.kubectl(app, kubeconfig, args...)
 	t.Logf("$ kubectl --kubeconfig=%s/%s %s\n%s", app, kubeconfig, strings.Join(args, " "), output)
@@ -196,7 +196,7 @@ func (c *cluster) sees(t *testing.T, want string, app, kubeconfig string, args .
 }
 
 // until waits for something, for three minutes at most.
-func (c *cluster) until(what string, check func() error) {
+func (c *kubernetes) until(what string, check func() error) {
 	c.t.Helper()
 	ctx, stop := context.WithTimeout(c.t.Context(), 3*time.Minute)
 	defer stop()
@@ -229,7 +229,7 @@ type watch struct {
 	output  *agentLog
 }
 
-func (c *cluster) watch(app, kubeconfig string, args ...string) *watch {
+func (c *kubernetes) watch(app, kubeconfig string, args ...string) *watch {
 	command := exec.CommandContext(c.t.Context(), "kubectl", append([]string{"--kubeconfig=" + c.file(app, kubeconfig)}, args...)...)
 	command.Env = append(os.Environ(), "KUBECONFIG=/dev/null", "HOME="+c.dir)
 	w := &watch{command: command, ended: make(chan struct{}), output: &agentLog{}}

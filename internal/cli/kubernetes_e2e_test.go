@@ -21,7 +21,7 @@ import (
 
 // TestKubernetes has a real kube-apiserver and kubectl use what signet lays on disk: "make e2e-kubernetes" runs it.
 func TestKubernetes(t *testing.T) {
-	c := newCluster(t)
+	c := newKubernetes(t)
 	for _, step := range []struct {
 		sentence string
 		run      func(*testing.T)
@@ -44,7 +44,7 @@ func TestKubernetes(t *testing.T) {
 	}
 }
 
-func (c *cluster) administrator(t *testing.T) {
+func (c *kubernetes) administrator(t *testing.T) {
 	c.sees(t, "kubernetes-admin", "control-plane", "admin.kubeconfig", "auth", "whoami")
 	c.sees(t, "yes", "control-plane", "admin.kubeconfig", "auth", "can-i", "*", "*")
 	for _, name := range []string{"node1", "node2"} {
@@ -56,7 +56,7 @@ func (c *cluster) administrator(t *testing.T) {
 	c.sees(t, "created", "control-plane", "admin.kubeconfig", "create", "secret", "generic", "hidden", "--from-literal=a=b")
 }
 
-func (c *cluster) node(t *testing.T) {
+func (c *kubernetes) node(t *testing.T) {
 	c.sees(t, "system:node:node1", "worker", "kubeconfig", "auth", "whoami")
 	c.sees(t, "system:nodes", "worker", "kubeconfig", "auth", "whoami")
 	c.sees(t, "node1", "worker", "kubeconfig", "get", "node", "node1")
@@ -67,13 +67,13 @@ func (c *cluster) node(t *testing.T) {
 	c.sees(t, "orbidden", "worker", "kubeconfig", "get", "secrets")
 }
 
-func (c *cluster) apiServer(t *testing.T) {
+func (c *kubernetes) apiServer(t *testing.T) {
 	c.sees(t, "system:kube-apiserver", "control-plane", "kubeconfig", "auth", "whoami")
 	c.sees(t, "orbidden", "control-plane", "kubeconfig", "get", "nodes")
 }
 
 // renewal has every certificate of the cluster replaced while a watch runs and others call without a pause.
-func (c *cluster) renewal(t *testing.T) {
+func (c *kubernetes) renewal(t *testing.T) {
 	watch := c.watch("control-plane", "admin.kubeconfig", "get", "configmaps", "--watch", "-o", "name")
 	c.sees(t, "created", "control-plane", "admin.kubeconfig", "create", "configmap", "before")
 	c.until("the watch runs", func() error { return watch.saw("configmap/before") })
@@ -113,7 +113,7 @@ func (c *cluster) renewal(t *testing.T) {
 }
 
 // serials are those of all certificates on disk.
-func (c *cluster) serials(t *testing.T) map[string]string {
+func (c *kubernetes) serials(t *testing.T) map[string]string {
 	found := map[string]string{}
 	for _, file := range []string{
 		"etcd/server.crt", "etcd/client.crt", "control-plane/server.crt", "control-plane/client.crt", "control-plane/admin.crt",
@@ -130,7 +130,7 @@ func (c *cluster) serials(t *testing.T) map[string]string {
 }
 
 // served is the serial of the certificate that the API server shows now.
-func (c *cluster) served(t *testing.T) string {
+func (c *kubernetes) served(t *testing.T) string {
 	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
 	conn, err := dialer.DialContext(t.Context(), "tcp", c.api)
 	require.NoError(t, err)
@@ -140,7 +140,7 @@ func (c *cluster) served(t *testing.T) string {
 	return cert.SerialText(shown.ConnectionState().PeerCertificates[0].SerialNumber)
 }
 
-func (c *cluster) judged(t *testing.T) {
+func (c *kubernetes) judged(t *testing.T) {
 	command := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-run", "TestInstalledFiles", "./...")
 	command.Dir = filepath.Join(c.stage.charmDir, "e2e", "clientgo")
 	command.Env = append(os.Environ(), "SIGNET_BUNDLE="+filepath.Dir(c.file("worker", "kubeconfig")))

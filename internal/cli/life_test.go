@@ -168,7 +168,7 @@ func unpack(path, dir string) error {
 		if err != nil {
 			return err
 		}
-		target := filepath.Join(dir, header.Name) //nolint:gosec // our own file
+		target := filepath.Join(dir, header.Name)
 		if header.FileInfo().IsDir() {
 			err = os.MkdirAll(target, 0o700)
 		} else {

@@ -27,7 +27,7 @@ import (
 
 // rollover is the replacement of the CA under a running cluster, and who looks on.
 type rollover struct {
-	*cluster
+	*kubernetes
 	t         *testing.T
 	old, next *x509.Certificate // the two roots
 	others    *calls            // with the kubeconfigs on disk, all the time
@@ -38,8 +38,8 @@ type rollover struct {
 
 // rollover has the cluster's CA replaced. Whatever calls the API server meanwhile is served: with the files on disk, with
 // a copy of old ones until the old CA is withdrawn, and knowing only the new one.
-func (c *cluster) rollover(t *testing.T) {
-	r := &rollover{cluster: c, t: t, old: c.roots(t, "worker")[0]}
+func (c *kubernetes) rollover(t *testing.T) {
+	r := &rollover{kubernetes: c, t: t, old: c.roots(t, "worker")[0]}
 	machines := &story{stage: c.stage}
 	for unit, service := range services {
 		require.NoError(t, machines.service(t.Context(), nil, []string{unit, service + ".service", "ok"}))
@@ -52,7 +52,9 @@ func (c *cluster) rollover(t *testing.T) {
 		require.NoError(t, c.stage.model().SetConfig(app, options))
 	}
 	c.settle()
-	r.restarts() // none is due: the processes run with these files already
+	for unit := range services { // a service that is newly named is restarted; ours run with these files already
+		require.NoError(t, machines.programs(t.Context(), &bytes.Buffer{}, []string{unit}))
+	}
 	copied := r.copied("old.kubeconfig", nil)
 	oldClient := r.pair("old-client")
 	r.look()
@@ -66,7 +68,7 @@ func (c *cluster) rollover(t *testing.T) {
 	r.issue()
 	r.withdraw(copied, oldClient)
 	r.others.end()
-	t.Logf("replaced in %s; with the kubeconfigs on disk: %s; with the old copy, until it was withdrawn: %s; %d watches, no event missed",
+	t.Logf("replaced in %s; with the kubeconfigs on disk: %s; with the old copy, until it was withdrawn: %s; %d watches, each of which only its API server's end ended",
 		time.Since(began).Round(time.Second), r.others, r.left, r.watches)
 	require.Empty(t, r.others.failures)
 }
@@ -85,7 +87,7 @@ func (r *rollover) publish() {
 	both := r.roots(r.t, "worker")
 	r.next = both[slices.IndexFunc(both, func(c *x509.Certificate) bool { return !c.Equal(r.old) })]
 	require.Equal(r.t, []string{"etcd", "kube-apiserver"}, r.restarts())
-	r.served("trusted", r.copied("trusting.kubeconfig", r.next))
+	r.works("trusted", r.copied("trusting.kubeconfig", r.next))
 }
 
 // issue has the next CA sign and all certificates be replaced by its own.
@@ -103,14 +105,14 @@ func (r *rollover) issue() {
 		require.True(r.t, cert.IssuedBy(r.leaf(app, name), r.next), file)
 	}
 	r.until("kube-apiserver serves the new CA's certificate", func() error {
-		if serial := r.cluster.served(r.t); serial != after["control-plane/server.crt"] {
+		if serial := r.served(r.t); serial != after["control-plane/server.crt"] {
 			return fmt.Errorf("it serves %s", serial)
 		}
 		return nil
 	})
 	r.t.Logf("%d certificates are replaced by CA 2's, and kube-apiserver serves its own", len(before))
-	r.restarts()
-	r.served("issued", r.copied("issued.kubeconfig", r.next))
+	r.restarts() // ca.crt begins with CA 2 now, which is a change as well
+	r.works("issued", r.copied("issued.kubeconfig", r.next))
 }
 
 // withdraw has the old CA be trusted no more, by the files, by etcd and by the API server.
@@ -125,6 +127,9 @@ func (r *rollover) withdraw(copied string, oldClient [2]string) {
 		require.True(r.t, roots[0].Equal(r.next), app)
 	}
 	require.Equal(r.t, []string{"etcd", "kube-apiserver"}, r.restarts())
+	_, err := r.callEtcd(r.t, strings.TrimPrefix(r.etcd, "https://"), oldClient[0], oldClient[1])
+	require.ErrorContains(r.t, err, "remote error: tls: ")
+	r.t.Logf("to the API server's client with a certificate of CA 1 etcd says: %v", err)
 	for name, refused := range map[string]struct {
 		args []string
 		want string
@@ -142,11 +147,11 @@ func (r *rollover) withdraw(copied string, oldClient [2]string) {
 		r.t.Logf("$ kubectl get namespaces (%s)\n%s", name, output)
 		require.Contains(r.t, output, refused.want, name)
 	}
-	r.served("withdrawn", r.copied("new.kubeconfig", r.next))
+	r.works("withdrawn", r.copied("new.kubeconfig", r.next))
 }
 
-// served asserts that the watch sees what is new, and that a client is served who knows only the new CA.
-func (r *rollover) served(event, knowing string) {
+// works asserts that the watch sees what is new, and that a client is served who knows only the new CA.
+func (r *rollover) works(event, knowing string) {
 	r.sees(r.t, "created", "control-plane", "admin.kubeconfig", "create", "configmap", "ca-"+event)
 	r.until("the watch goes on", func() error { return r.watch.saw("configmap/ca-" + event) })
 	r.until("who knows only the new CA is served", func() error {
@@ -155,13 +160,13 @@ func (r *rollover) served(event, knowing string) {
 		}
 		return nil
 	})
-	r.t.Logf("who knows only the new CA is served when it is %s; with the kubeconfigs on disk: %s; with the old copy: %s", event, r.others, r.left)
+	r.t.Logf("%s: who knows only CA 2 is served; with the kubeconfigs on disk: %s; with the old copy: %s", event, r.others, r.left)
 }
 
 // look begins a watch, which lasts as long as its API server.
 func (r *rollover) look() {
 	r.watches++
-	r.watch = r.cluster.watch("control-plane", "admin.kubeconfig", "get", "configmaps", "--watch", "-o", "name")
+	r.watch = r.kubernetes.watch("control-plane", "admin.kubeconfig", "get", "configmaps", "--watch", "-o", "name")
 	r.until("the watch runs", func() error { return r.watch.saw("configmap/before") })
 }
 
@@ -170,6 +175,7 @@ func (r *rollover) rotate(step string) {
 	result, err := r.stage.runner.RunAction(r.t.Context(), "signet/0", "rotate-ca", map[string]any{"step": step})
 	require.NoError(r.t, err)
 	require.Equal(r.t, "completed", result.Status, result.Message)
+	require.NotContains(r.t, result.Results["rollover"], "0001-", "a time that nobody set")
 	r.t.Logf("$ juju run signet/0 rotate-ca step=%s\n%s", step, result.Results["rollover"])
 }
 
@@ -198,13 +204,21 @@ func (r *rollover) restarts() []string {
 			r.start(name, former.Path, former.Args[1:]...)
 		} else {
 			r.startAPIServer()
+			require.NoError(r.t, r.watch.saw("configmap/before"), "the watch goes on while etcd starts again")
 			stop()
 		}
-		r.t.Logf("ca.crt changed, and signet on %s ran: systemctl restart %s: done in %s", unit, name, time.Since(began).Round(time.Millisecond))
+		r.t.Logf("ca.crt changed, and %s ran systemctl restart %s: done in %s", unit, name, time.Since(began).Round(time.Millisecond))
 		restarted = append(restarted, name)
 	}
-	if slices.Contains(restarted, "kube-apiserver") && r.watch != nil {
-		<-r.watch.ended
+	if slices.Contains(restarted, "kube-apiserver") {
+		r.until("the watch ends with its API server", func() error {
+			select {
+			case <-r.watch.ended:
+				return nil
+			default:
+				return errors.New("it goes on")
+			}
+		})
 		require.Zero(r.t, r.watch.command.ProcessState.ExitCode(), r.watch.output)
 		r.look()
 	}
@@ -238,7 +252,7 @@ func (r *rollover) pair(name string) (paths [2]string) {
 }
 
 // roots are the CA certificates that lie on an application's machine.
-func (c *cluster) roots(t *testing.T, app string) []*x509.Certificate {
+func (c *kubernetes) roots(t *testing.T, app string) []*x509.Certificate {
 	text, err := os.ReadFile(c.file(app, "ca.crt"))
 	require.NoError(t, err)
 	roots, err := cert.ParseCertificates(string(text))
@@ -256,11 +270,11 @@ func (r *rollover) leaf(app, name string) *x509.Certificate {
 }
 
 // as are the arguments by which kubectl calls with a kubeconfig on disk.
-func (c *cluster) as(app, kubeconfig string, args ...string) []string {
+func (c *kubernetes) as(app, kubeconfig string, args ...string) []string {
 	return append([]string{"--kubeconfig=" + c.file(app, kubeconfig)}, args...)
 }
 
-// calls are those of kubectls that run without a pause, one after the other.
+// calls are those of kubectls that run one after the other, ten in a second at most: the processor is the cluster's as well.
 type calls struct {
 	mu       sync.Mutex
 	number   int
@@ -271,19 +285,21 @@ type calls struct {
 }
 
 // keepCalling runs kubectl with each list of arguments in turn until the calls, or the test, end.
-func (c *cluster) keepCalling(clients ...[]string) *calls {
+func (c *kubernetes) keepCalling(clients ...[]string) *calls {
 	stopped := make(chan struct{})
 	k := &calls{done: make(chan struct{}), stop: sync.OnceFunc(func() { close(stopped) })}
 	c.t.Cleanup(k.stop)
 	go func() {
 		defer close(k.done)
+		ticker := time.NewTicker(100 * time.Millisecond)
+		defer ticker.Stop()
 		for i := 0; ; i++ {
 			select {
 			case <-stopped:
 				return
 			case <-c.t.Context().Done():
 				return
-			default:
+			case <-ticker.C:
 			}
 			began := time.Now()
 			output, err := c.run(clients[i%len(clients)]...)
@@ -362,7 +378,7 @@ func (f *front) passTo(server string) {
 func (f *front) pass(client net.Conn) {
 	defer client.Close()
 	f.mu.RLock()
-	server, err := net.Dial("tcp", f.server) //nolint:noctx // it ends with the connection
+	server, err := net.Dial("tcp", f.server)
 	f.mu.RUnlock()
 	if err != nil {
 		return

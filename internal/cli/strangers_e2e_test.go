@@ -25,7 +25,7 @@ import (
 	"github.com/signet-charm/signet/internal/cert"
 )
 
-func (c *cluster) shown(t *testing.T) {
+func (c *kubernetes) shown(t *testing.T) {
 	for _, kubeconfig := range []struct{ app, name, context string }{
 		{"control-plane", "admin.kubeconfig", "kubernetes-admin@juju-e2e"},
 		{"control-plane", "kubeconfig", "system:kube-apiserver@juju-e2e"},
@@ -37,7 +37,7 @@ func (c *cluster) shown(t *testing.T) {
 
 // strangers shows certificates that the API server must not take, and reads in its log what it held against each:
 // "Unauthorized" alone is said to a client without any certificate as well.
-func (c *cluster) strangers(t *testing.T) {
+func (c *kubernetes) strangers(t *testing.T) {
 	foreign := c.foreignCA(t)
 	in := func(name string) string { return filepath.Join(foreign, name) }
 	get := func(ca, certificate, key string) string {
@@ -71,7 +71,7 @@ func (c *cluster) strangers(t *testing.T) {
 
 // foreignCA gives a folder with a CA of our CA's name, under another key, and an administrator's and a node's certificate
 // of it.
-func (c *cluster) foreignCA(t *testing.T) string {
+func (c *kubernetes) foreignCA(t *testing.T) string {
 	text, err := os.ReadFile(c.file("worker", "ca.crt"))
 	require.NoError(t, err)
 	ours, err := cert.Parse(string(text))
@@ -104,7 +104,7 @@ func (c *cluster) foreignCA(t *testing.T) string {
 }
 
 // names has kubectl expect the names by which pods call the API server, and adds one to the running server.
-func (c *cluster) names(t *testing.T) {
+func (c *kubernetes) names(t *testing.T) {
 	for _, name := range []string{"kubernetes", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "10.0.0.1"} {
 		c.sees(t, "ok", "control-plane", "admin.kubeconfig", "--tls-server-name="+name, "get", "--raw=/readyz")
 	}
@@ -127,7 +127,7 @@ func (c *cluster) names(t *testing.T) {
 }
 
 // members looks at etcd itself, behind the API server that has a connection to it already.
-func (c *cluster) members(t *testing.T) {
+func (c *kubernetes) members(t *testing.T) {
 	found := regexp.MustCompile(`advertise client URLs = https://(127\.0\.0\.1:\d+)`).FindStringSubmatch(c.logs["etcd"].String())
 	require.Len(t, found, 2, "etcd says where it listens")
 	before := c.serials(t)["etcd/server.crt"]
@@ -147,7 +147,7 @@ func (c *cluster) members(t *testing.T) {
 
 // callEtcd asks etcd for its health under the name that was added, and gives the serial of what it served. Under TLS 1.3 a
 // client learns only from the first answer that it was refused.
-func (c *cluster) callEtcd(t *testing.T, address, certificate, key string) (string, error) {
+func (c *kubernetes) callEtcd(t *testing.T, address, certificate, key string) (string, error) {
 	t.Helper()
 	shown, err := tls.LoadX509KeyPair(certificate, key)
 	require.NoError(t, err)
@@ -173,7 +173,7 @@ func (c *cluster) callEtcd(t *testing.T, address, certificate, key string) (stri
 	return cert.SerialText(secured.ConnectionState().PeerCertificates[0].SerialNumber), nil
 }
 
-func (c *cluster) openssl(t *testing.T) {
+func (c *kubernetes) openssl(t *testing.T) {
 	for _, app := range []string{"control-plane", "worker", "etcd"} {
 		require.NoError(t, opensslHandshake(t.Context(), filepath.Dir(c.file(app, "ca.crt"))))
 	}

@@ -15,7 +15,6 @@ import (
 // when it is first needed. It is not for concurrent use.
 type Index struct {
 	rel     juju.Relation
-	trust   []*x509.Certificate        // what stands in ca and chain
 	pairs   map[string]map[string]pair // legacy, by databag key
 	answers map[string]answer          // CSR dialect, by request
 }
@@ -28,13 +27,7 @@ type pair struct {
 
 // NewIndex indexes the own databags of a relation.
 func NewIndex(rel juju.Relation) *Index {
-	index := &Index{rel: rel, pairs: map[string]map[string]pair{}}
-	for _, key := range []string{keyChain, keyCA} {
-		if certificates, err := cert.ParseCertificates(rel.OwnUnit[key]); err == nil {
-			index.trust = append(index.trust, certificates...)
-		}
-	}
-	return index
+	return &Index{rel: rel, pairs: map[string]map[string]pair{}}
 }
 
 // Published gives what the own databags already publish for an ask, wherever it may stand, if it can be used: readable,
@@ -133,7 +126,7 @@ func decodeObject(text string) map[string]json.RawMessage {
 	return members
 }
 
-// issued checks a pair and finds its issuers.
+// issued checks a pair. Its issuers are not looked for: the dialect says them once for all pairs, in ca and chain.
 func (x *Index) issued(p pair) (cert.Issued, bool) {
 	if p.Cert == "" || p.Key == "" {
 		return cert.Issued{}, false
@@ -146,11 +139,7 @@ func (x *Index) issued(p pair) (cert.Issued, bool) {
 	if !cert.KeyMatches(key, leaf) {
 		return cert.Issued{}, false
 	}
-	return cert.Issued{
-		Certificate: cert.EncodeCertificates(leaf),
-		Issuers:     texts(cert.Issuers(leaf, x.trust)),
-		Key:         key,
-	}, true
+	return cert.Issued{Certificate: cert.EncodeCertificates(leaf), Key: key}, true
 }
 
 // Revoked gives what the own databags publish for an ask with the word to stop using it.

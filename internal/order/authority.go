@@ -28,6 +28,10 @@ type RequestAuthority struct {
 // FetchKey asks for the key of a CA that lies on this unit's disk.
 type FetchKey struct{ Authority cert.Authority }
 
+// KeepKey asks for the key of a CA that was made elsewhere to lie on this unit's disk, where there is no other place for
+// it.
+type KeepKey struct{ Signer Signer }
+
 // CrossSign asks for a certificate by which one CA vouches for another one of the same application.
 type CrossSign struct {
 	Signer      Signer
@@ -57,6 +61,9 @@ func (o RequestAuthority) ID() ID { return hash("request-authority", o) }
 // ID implements Order.
 func (o FetchKey) ID() ID { return hash("fetch-key", o) }
 
+// ID implements Order. The key is not part of it: it is the only one that fits.
+func (o KeepKey) ID() ID { return hash("keep-key", []any{o.Signer.Generation, o.Signer.Certificate}) }
+
 // ID implements Order. The key is not part of it, nor is the time.
 func (o CrossSign) ID() ID {
 	return hash("cross-sign", []any{o.Signer.Generation, o.Signer.Certificate, o.Generation, o.Certificate})
@@ -70,5 +77,6 @@ func (o SignCRL) ID() ID {
 func (CreateAuthority) order()  {}
 func (RequestAuthority) order() {}
 func (FetchKey) order()         {}
+func (KeepKey) order()          {}
 func (CrossSign) order()        {}
 func (SignCRL) order()          {}

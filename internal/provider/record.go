@@ -56,6 +56,7 @@ type made struct {
 	Organizations []string      `json:"organizations,omitempty"`
 	KeyType       cert.KeyType  `json:"key-type"`
 	Life          time.Duration `json:"life"`
+	Intermediate  bool          `json:"intermediate,omitempty"`
 }
 
 // slots are all CAs on record.
@@ -171,9 +172,10 @@ func (s *step) keepKey(one slot, key cert.Key) {
 	})
 }
 
-// saveRecord writes the record down where every unit and every later leader finds it.
+// saveRecord writes the record down where every unit and every later leader finds it, once the keys of its CAs are in a
+// safe place.
 func (s *step) saveRecord() {
-	if s.record.Current.Generation == 0 {
+	if s.record.Current.Generation == 0 || !s.keysAreSafe() {
 		return
 	}
 	text, err := json.Marshal(s.record)
@@ -184,15 +186,40 @@ func (s *step) saveRecord() {
 	s.peerBag()[authorityKey] = string(text)
 }
 
+// keysAreSafe sees to it that keys which came from elsewhere lie on this unit's disk, where the model has no secrets.
+func (s *step) keysAreSafe() bool {
+	if s.snap.CanSecrets {
+		return true
+	}
+	safe := true
+	for _, one := range s.record.slots() {
+		key := s.keys[one.Generation]
+		certificate, err := cert.Parse(one.Certificate)
+		if key.IsZero() || err != nil || s.holdsKey(authority{&one, certificate}) {
+			continue
+		}
+		answer, done := s.obtain(order.KeepKey{Signer: order.Signer{Authority: one.public(), Key: key}})
+		if answer.Failure != nil {
+			s.report(juju.Blocked, "cannot keep the key of CA %d: %s", one.Generation, answer.Failure.Message)
+			s.wake(s.now.Add(retry))
+		}
+		safe = safe && done
+	}
+	return safe
+}
+
 // options are what a CA is made by now.
 func (s *step) options() *made {
-	return &made{s.settings.CACommonName, s.settings.CAOrganizations, s.settings.CAKeyType, s.settings.CALife}
+	return &made{
+		s.settings.CACommonName, s.settings.CAOrganizations, s.settings.CAKeyType, s.settings.CALife, s.settings.Intermediate,
+	}
 }
 
 // changed names the options that differ from those that a CA was made by.
 func (m made) changed(now made) []string {
 	var names []string
 	for name, differs := range map[string]bool{
+		"authority":       m.Intermediate != now.Intermediate,
 		"ca-common-name":  m.CommonName != now.CommonName,
 		"ca-organization": !slices.Equal(m.Organizations, now.Organizations),
 		"ca-key-type":     m.KeyType != now.KeyType,

@@ -58,7 +58,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 		Unit: dialect.PublishUnit(relation, publication),
 		App:  dialect.PublishApplication(relation, publication),
 	}
-	s.departed(relation, bags)
+	s.departed(relation, bags, reading.Asks)
 	s.decision.Bags[relation.ID] = bags
 }
 

@@ -77,10 +77,16 @@ func (s *step) addRevoked(generation int, more ...cert.Revocation) {
 	s.revoked[generation] = slices.CompactFunc(list, func(a, b cert.Revocation) bool { return a.Serial == b.Serial })
 }
 
-// departed revokes what was published to units that are gone.
-func (s *step) departed(before juju.Relation, after juju.OwnBags) {
+// departed revokes what was published to units that are gone. A signing request that goes while another one asks for the
+// same is a renewal.
+func (s *step) departed(before juju.Relation, after juju.OwnBags, asks []dialect.Ask) {
 	if !s.settings.RevokeOnDeparture {
 		return
+	}
+	renewed := func(held dialect.Held) bool {
+		return held.Dialect == dialect.CSR && slices.ContainsFunc(asks, func(ask dialect.Ask) bool {
+			return ask.CommonName == held.Leaf.Subject.CommonName && (ask.CommonName != "" || ask.Names.Equal(cert.NamesOf(held.Leaf)))
+		})
 	}
 	left := before
 	left.OwnUnit, left.OwnApp = after.Unit, after.App
@@ -89,7 +95,7 @@ func (s *step) departed(before juju.Relation, after juju.OwnBags) {
 		places[held.Place] = true
 	}
 	for _, held := range dialect.Inventory(before) {
-		if by, _, ours := s.issuerOf(held.Leaf); ours && !places[held.Place] && !held.Revoked {
+		if by, _, ours := s.issuerOf(held.Leaf); ours && !places[held.Place] && !held.Revoked && !renewed(held) {
 			s.revoke(by.Generation, cert.Revocation{
 				Serial: cert.SerialText(held.Leaf.SerialNumber), Reason: cert.CessationOfOperation, Ends: held.Leaf.NotAfter.UTC(),
 			})

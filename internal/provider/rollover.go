@@ -143,13 +143,22 @@ func (s *step) everybodyTrusts(a authority) bool {
 // moveOn lets the next CA sign.
 func (s *step) moveOn() {
 	old := s.record.Current
-	old.Until = s.now.UTC().Truncate(time.Second)
+	old.Until = s.lastLeaf()
 	s.record.Retiring = append([]slot{old}, s.record.Retiring...)
 	s.record.Current, s.record.Next, s.record.Since = *s.record.Next, nil, time.Time{}
 	if s.record.Last == s.record.Current.Generation {
 		s.record.Last = 0
 	}
 	s.parseRecord()
+}
+
+// lastLeaf is when the last certificate that the current CA can have signed by now ends, also one that is not shown now.
+func (s *step) lastLeaf() time.Time {
+	end := s.now.Add(s.leafLife())
+	if end.After(s.current.certificate.NotAfter) {
+		end = s.current.certificate.NotAfter
+	}
+	return end.UTC().Truncate(time.Second)
 }
 
 // goBack undoes a rollover: the next CA is dropped, or where it signs already, the old one signs again and the new one
@@ -159,7 +168,7 @@ func (s *step) goBack() {
 		s.record.Next, s.record.Since = nil, time.Time{}
 	} else {
 		newer := s.record.Current
-		newer.Until = s.now.UTC().Truncate(time.Second)
+		newer.Until = s.lastLeaf()
 		s.record.Last = max(s.record.Last, newer.Generation)
 		s.record.Current = s.record.Retiring[0]
 		s.record.Current.Until = time.Time{}
@@ -320,8 +329,12 @@ func (s *step) rolloverNote() string {
 	case s.record.Next != nil && s.record.Next.Certificate == "":
 		notes = append(notes, fmt.Sprintf("CA %d waits to be certified", s.record.Next.Generation))
 	case s.record.Next != nil:
+		since := s.record.Since
+		if since.IsZero() { // it is published in the next turn
+			since = s.now.UTC()
+		}
 		notes = append(notes, fmt.Sprintf("CA %d is to be trusted, and signs from %s",
-			s.record.Next.Generation, s.record.Since.Add(s.trustWait()).Format(time.RFC3339)))
+			s.record.Next.Generation, since.Add(s.trustWait()).Format(time.RFC3339)))
 	}
 	for _, old := range s.record.Retiring {
 		notes = append(notes, fmt.Sprintf("CA %d is trusted until %s", old.Generation, old.Until.Format(time.RFC3339)))

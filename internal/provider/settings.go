@@ -28,6 +28,7 @@ type Settings struct {
 	RenewalsPerHour          int
 	RenewalInterval          time.Duration // between two units of an application
 	Window                   window
+	RotateKeys               bool // a renewal comes with a new key, where the key is made here
 	RevokeOnDeparture        bool
 	Listen                   string // address and port; empty to serve nothing
 	PublicURL                string
@@ -50,6 +51,7 @@ func ReadSettings(config *juju.Config) Settings {
 		IntermediateApplications: config.Words("intermediate-applications"),
 		TrustWait:                config.Span("ca-trust-wait", 24*time.Hour),
 		RenewalsPerHour:          config.Count("renewals-per-hour", 60, 1, 100000),
+		RotateKeys:               config.Flag("rotate-key-on-renewal", false),
 		RevokeOnDeparture:        config.Flag("revoke-on-departure", false),
 		Listen:                   config.Text("listen", ""),
 		PublicURL:                config.Text("public-url", ""),

@@ -81,7 +81,7 @@ func (s *step) sign(ask dialect.Ask, spec cert.Spec, why verdict) order.Sign {
 	}
 	if ask.Dialect == dialect.Legacy {
 		wanted.KeyType = s.settings.KeyType
-		if why.kept == s.settings.KeyType || why.adopted {
+		if (why.kept == s.settings.KeyType || why.adopted) && !(why.due && s.settings.RotateKeys) {
 			wanted.Key = why.key
 		}
 	}
@@ -133,7 +133,8 @@ func (s *step) bases() []string {
 		if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
 			host = "[" + host + "]"
 		}
-		bases = append(bases, fmt.Sprintf("http://%s:%d", host, at.Port()))
+		place := fmt.Sprintf("%s:%d", host, at.Port())
+		bases = append(bases, "http://"+place)
 	}
 	return bases
 }

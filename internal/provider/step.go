@@ -171,7 +171,11 @@ func (s *step) summarize() {
 		s.wake(s.current.certificate.NotAfter.Add(time.Second))
 	}
 	if note := s.rolloverNote(); note != "" {
-		s.report(juju.Active, "%s", note)
+		level := juju.Active
+		if s.record.Next != nil && s.record.Next.Certificate == "" && !s.now.Before(s.rolloverAt()) {
+			level = juju.Waiting // for somebody outside, and not for ever
+		}
+		s.report(level, "%s", note)
 	}
 	if s.pace.put > 0 {
 		s.report(juju.Active, "%s put off", count(s.pace.put, "renewal"))

@@ -58,16 +58,16 @@ func (w *world) act(now time.Time, name string, params ...string) juju.Result {
 	return *plan.Result
 }
 
-// Four years pass for a CA that lives 200 days. Its consumer is served at every moment, and trusts each next CA before
+// Seven months pass for a CA that lives 80 days. Its consumer is served at every moment, and trusts each next CA before
 // that one signs.
 func TestTheCAIsReplacedBeforeItsEnd(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
-	p.ca.snap.Config = map[string]any{"ca-validity": "200d", "certificate-validity": "30d"}
+	p.ca.snap.Config = map[string]any{"ca-validity": "80d", "certificate-validity": "12d"}
 	now := noon
 	p.settle(now)
 	first := p.ca.authorities().Current.Certificate
-	for now.Before(noon.AddDate(4, 0, 0)) {
+	for now.Before(noon.AddDate(0, 7, 0)) {
 		next := juju.Earliest(p.wake, p.caWake)
 		require.True(t, next.After(now), "no turn is wanted again and again")
 		p.served(next.Add(-time.Second))
@@ -78,7 +78,7 @@ func TestTheCAIsReplacedBeforeItsEnd(t *testing.T) {
 	}
 	last := p.ca.authorities().Current
 	require.NotEqual(t, first, last.Certificate)
-	require.InDelta(t, 4*365/140, last.Generation, 3)
+	require.InDelta(t, 212/56, last.Generation, 2)
 	require.NotContains(t, p.ca.snap.Relations[1].OwnApp["certificates"], strings.TrimSpace(strings.ReplaceAll(first, "\n", `\n`)))
 }
 
@@ -134,8 +134,8 @@ func changed(before, after *world) map[string]int {
 
 func TestRenewalsComeInWaves(t *testing.T) {
 	t.Parallel()
-	w := fleet(t, 30, map[string]any{
-		"renewals-per-hour": int64(8), "renewal-interval": "10m", "maintenance-window": "22:00-04:00",
+	w := fleet(t, 12, map[string]any{
+		"renewals-per-hour": int64(4), "renewal-interval": "10m", "maintenance-window": "22:00-04:00",
 	})
 	start := *w
 	now, inHour := noon.AddDate(0, 0, 50), map[int64]int{}
@@ -152,10 +152,10 @@ func TestRenewalsComeInWaves(t *testing.T) {
 		require.True(t, plan.Wake.After(now))
 		now = plan.Wake
 	}
-	require.Equal(t, map[string]int{"etcd": 30, "web": 30}, changed(&start, w), "all have their turn")
-	require.Equal(t, 60, total)
+	require.Equal(t, map[string]int{"etcd": 12, "web": 12}, changed(&start, w), "all have their turn")
+	require.Equal(t, 24, total)
 	for hour, count := range inHour {
-		require.LessOrEqual(t, count, 16, "hour %d", hour) // a rolling hour touches two of the clock's
+		require.LessOrEqual(t, count, 8, "hour %d", hour) // a rolling hour touches two of the clock's
 	}
 }
 
@@ -210,6 +210,28 @@ func TestTheCAOfSelfSignedCertificatesIsTakenOver(t *testing.T) {
 	secret, found := w.snap.Secret("ca-1")
 	require.True(t, found)
 	require.Equal(t, key.Reveal(), secret.Content["private-key"])
+}
+
+// On a Juju without secrets the CA that EasyRSA left in its leader settings lies on the unit's own disk from then on.
+func TestEasyRSAIsTakenOverWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.snap.CanSecrets = false
+	ca := newScriptedCA(t, "10.0.0.1")
+	key, err := cert.EncodeKey(ca.key)
+	require.NoError(t, err)
+	w.snap.Leftovers = map[string]string{"certificate_authority": text(ca.cert), "certificate_authority_key": key.Reveal()}
+	turn(t, w, noon)
+	w.snap.Leftovers = nil
+	w.survey()
+	turn(t, w, noon)
+	atRest(t, w, noon)
+	w.snap.Relations = append(w.snap.Relations, legacyRelation(7, map[string]juju.Bag{"etcd/0": {"unit_name": "etcd_0", "common_name": "10.0.0.9"}}))
+	turn(t, w, noon)
+	leaf, err := cert.Parse(w.snap.Relations[1].OwnUnit["etcd_0.server.cert"])
+	require.NoError(t, err)
+	require.NoError(t, leaf.CheckSignatureFrom(ca.cert))
+	require.NotContains(t, w.peers().OwnApp["authority"], "PRIVATE")
 }
 
 func newRequest(t *testing.T, name string) string {

@@ -128,7 +128,7 @@ func (w *world) carry(wanted order.Order) order.Answer {
 			return order.Answer{Order: o.ID(), State: order.Failed, Failure: &order.Failure{Code: "test", Message: "refused by the test"}}
 		}
 		return w.authority.Carry(context.Background(), o)
-	case order.CreateAuthority, order.RequestAuthority, order.FetchKey, order.CrossSign, order.SignCRL:
+	case order.CreateAuthority, order.RequestAuthority, order.FetchKey, order.KeepKey, order.CrossSign, order.SignCRL:
 		return w.authority.Carry(context.Background(), o)
 	case order.RefreshTrust, order.Reload:
 		return w.machine.Carry(context.Background(), o)
