@@ -103,9 +103,7 @@ func (c *cluster) authoritySecret() (sandbox.SecretInfo, bool) {
 func (c *cluster) judgeNumbers() {
 	c.t.Helper()
 	reserved, issued := map[string]string{}, map[string]string{} // by serial: the unit and order, the certificate
-	folders, err := filepath.Glob(filepath.Join(c.dir, "state", "signet-*"))
-	require.NoError(c.t, err)
-	for _, folder := range folders {
+	for _, folder := range c.stateFolders() {
 		for _, entry := range readJournal(c.t, folder) {
 			who := filepath.Base(folder) + " " + entry.Order
 			switch entry.Event {
@@ -144,6 +142,14 @@ func serialOf(t require.TestingT, text string) string {
 	parsed, err := cert.Parse(text)
 	require.NoError(t, err)
 	return cert.SerialText(parsed.SerialNumber)
+}
+
+// stateFolders are those of all units of signet there ever were.
+func (c *cluster) stateFolders() []string {
+	c.t.Helper()
+	folders, err := filepath.Glob(filepath.Join(c.dir, "state", "signet-*"))
+	require.NoError(c.t, err)
+	return folders
 }
 
 func (c *cluster) journalPath(unit string) string { return filepath.Join(c.stateDir(unit), "journal") }

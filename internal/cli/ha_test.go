@@ -42,9 +42,9 @@ type cluster struct {
 	names map[string][]string // what units of etcd ask for beside what they always do
 }
 
-// openCluster deploys three units of signet, three of a legacy consumer and two that send requests. No hook has run yet,
-// and no agent.
-func openCluster(t *testing.T) *cluster {
+// openCluster deploys three units of signet, some of a legacy consumer and some that send requests. No hook of signet's has run
+// yet, and no agent.
+func openCluster(t *testing.T, legacy, requests int) *cluster {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "signet-") //nolint:usetesting // paths of sockets are short, and the test's folder is deep
 	require.NoError(t, err)
@@ -63,12 +63,13 @@ func openCluster(t *testing.T) *cluster {
 		}
 		require.NoError(t, errors.Join(s.close(), os.RemoveAll(dir)))
 	})
+	require.NoError(t, errors.Join(s.addActor("etcd", c.etcd(), legacy), s.addActor("k8s", c.k8s, requests)))
+	require.NoError(t, s.runner.Settle(c.within())) // who knows its peers asks once, and not once for each of them
 	require.NoError(t, s.deploySignet("signet", nil))
 	for range 3 {
 		_, err := s.addSignetUnit("signet")
 		require.NoError(t, err)
 	}
-	require.NoError(t, errors.Join(s.addActor("etcd", c.etcd(), 3), s.addActor("k8s", c.k8s, 2)))
 	for endpoint, app := range map[string]string{"client": "etcd", "certificates": "k8s"} {
 		_, err := s.model().Integrate("signet:"+endpoint, app+":"+certificatesEndpoint)
 		require.NoError(t, err)
@@ -79,7 +80,7 @@ func openCluster(t *testing.T) *cluster {
 // runningCluster is one whose agents run and whose consumers have what they want.
 func runningCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := openCluster(t)
+	c := openCluster(t, 3, 2)
 	c.startAgents()
 	c.settled()
 	c.judge()
@@ -106,6 +107,24 @@ func (c *cluster) startAgents() {
 func (c *cluster) settled() {
 	c.t.Helper()
 	require.NoError(c.t, c.settle(c.within(), c.served))
+}
+
+// agentsServe waits for the agents alone to give every consumer what it asks for now. Nobody runs hooks.
+func (c *cluster) agentsServe() {
+	c.t.Helper()
+	ctx := c.within()
+	for {
+		changed := c.model().Changed()
+		missing := c.served()
+		if missing == nil {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			require.NoError(c.t, missing)
+		}
+	}
 }
 
 // served says who lacks what.
