@@ -219,40 +219,51 @@ func setOutput(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
-// knowing has everybody's certificates verified by who trusts only what a file holds.
+// knowing has everybody's certificates verified by who trusts only what a file holds: all of them by Go, and by the other
+// programs one of those that differ in nothing but whose they are.
 func (s *story) knowing(ctx context.Context, w *bytes.Buffer, args []string) error {
 	for _, arg := range args {
-		name, number, one := strings.Cut(arg, "#")
-		text, err := os.ReadFile(filepath.Join(s.work, name))
+		trust, err := s.certificatesIn(arg)
 		if err != nil {
 			return err
 		}
-		trust := string(text)
-		if one {
-			certificates, err := cert.ParseCertificates(trust)
-			n, _ := strconv.Atoi(number)
-			if err != nil || n < 1 || n > len(certificates) {
-				return fmt.Errorf("%s has no certificate %s", name, number)
-			}
-			trust = cert.EncodeCertificates(certificates[n-1])
-		}
+		var representatives []holding
+		seen := map[string]bool{}
 		holdings := s.holdings()
 		if len(holdings) == 0 {
 			return errors.New("nobody holds anything")
 		}
-		seen := map[string]bool{} // what many share need be judged once
-		holdings = slices.DeleteFunc(holdings, func(h holding) bool {
-			doubled := seen[h.leaf]
-			seen[h.leaf] = h.leaf != ""
-			return doubled
-		})
-		for i := range holdings {
-			holdings[i].trust = trust
+		for _, h := range holdings {
+			h.trust = trust
+			leaf, err := h.verify()
+			if err != nil {
+				return fmt.Errorf("who trusts %s only does not trust %s, %s: %w", arg, h.owner, h.kind, err)
+			}
+			alike := fmt.Sprint(juju.ApplicationOf(h.owner), h.kind, leaf.Issuer, leaf.AuthorityKeyId, h.chain)
+			if !seen[alike] {
+				representatives = append(representatives, h)
+			}
+			seen[alike] = true
 		}
-		faulty, err := printInventory(ctx, w, holdings, installedJudges())
+		faulty, err := printInventory(ctx, w, representatives, installedJudges())
 		if err != nil || faulty > 0 {
 			return fmt.Errorf("who trusts %s only: %d certificates do not verify: %w\n%s", arg, faulty, err, w)
 		}
 	}
 	return nil
+}
+
+// certificatesIn gives the certificates of a file, or with "#n" the n-th of them alone.
+func (s *story) certificatesIn(arg string) (string, error) {
+	name, number, one := strings.Cut(arg, "#")
+	text, err := os.ReadFile(filepath.Join(s.work, name))
+	if err != nil || !one {
+		return string(text), err
+	}
+	certificates, err := cert.ParseCertificates(string(text))
+	n, _ := strconv.Atoi(number)
+	if err != nil || n < 1 || n > len(certificates) {
+		return "", fmt.Errorf("%s has no certificate %s", name, number)
+	}
+	return cert.EncodeCertificates(certificates[n-1]), nil
 }
