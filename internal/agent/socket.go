@@ -64,7 +64,8 @@ func Ask(ctx context.Context, path, hook string) (Outcome, error) {
 	return ask(ctx, path, question{Hook: hook})
 }
 
-// AskAction has the agent at the socket do an operator's action, as Ask does for a hook.
+// AskAction has the agent at the socket do an operator's action, as Ask does for a hook. The error is ErrNoAgent only when
+// nothing was done.
 func AskAction(ctx context.Context, path string, action juju.Action) (Outcome, error) {
 	return ask(ctx, path, question{Hook: "action " + action.Name, Action: &action})
 }
@@ -84,6 +85,9 @@ func ask(ctx context.Context, path string, asked question) (Outcome, error) {
 	}
 	var answer reply
 	if err := readLine(conn, &answer); err != nil {
+		if asked.Action != nil { // which, unlike a turn, must not be done twice
+			return Outcome{}, fmt.Errorf("the agent went away during %s, and may have done it: see the status, and run it again if not", asked.Hook)
+		}
 		return Outcome{}, fmt.Errorf("%w: it went away during the turn: %w", ErrNoAgent, err)
 	}
 	if answer.Error != "" {

@@ -93,7 +93,7 @@ func (e *Embedded) cross(id order.ID, o order.CrossSign) (order.Answer, error) {
 	entry, err := e.issue(issue{
 		order: id, who: fmt.Sprintf("authority %d, vouched for by authority %d", o.Generation, o.Signer.Generation),
 		generation: o.Signer.Generation, issuer: signer.certificate, other: other, key: signer.key,
-		spec: cert.Spec{Kind: cert.Intermediate, Life: other.NotAfter.Sub(o.NotBefore.UTC().Truncate(time.Second)) + time.Second},
+		spec: cert.Spec{Kind: cert.Intermediate, PathLen: cert.CrossPathLen(other, signer.certificate), Life: other.NotAfter.Sub(o.NotBefore.UTC().Truncate(time.Second)) + time.Second},
 		template: func(serial *big.Int) (*x509.Certificate, error) {
 			return cert.CrossTemplate(other, signer.certificate, serial, o.NotBefore)
 		},
@@ -125,7 +125,11 @@ func (e *Embedded) list(o order.SignCRL) (string, error) {
 		}
 		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries, entry)
 	}
-	der, err := x509.CreateRevocationList(e.random, template, signer.certificate, signer.key)
+	issuer := *signer.certificate
+	if issuer.KeyUsage == 0 { // a CA that says nothing of usages may do all (RFC 5280, 4.2.1.3), which Go wants said
+		issuer.KeyUsage = x509.KeyUsageCRLSign
+	}
+	der, err := x509.CreateRevocationList(e.random, template, &issuer, signer.key)
 	if err != nil {
 		return "", order.Fail("signing", "cannot sign the revocation list of CA %d: %v", o.Signer.Generation, err)
 	}

@@ -47,7 +47,7 @@ func TestAuthoritiesVouchForEachOther(t *testing.T) {
 			parsed, own := parse(t, cross.Issued.Certificate), parse(t, newer.Certificate)
 			require.Equal(t, own.RawSubject, parsed.RawSubject)
 			require.Equal(t, own.SubjectKeyId, parsed.SubjectKeyId)
-			require.True(t, parsed.MaxPathLenZero)
+			require.Equal(t, 1, parsed.MaxPathLen, "shorter than the issuer's, so that CAs below it fit")
 			require.False(t, parsed.NotAfter.After(own.NotAfter))
 			leaf := done(t, memory.open(), catest.ServerOrder(newer))
 			catest.Judge(t, leaf.Issued)

@@ -58,7 +58,7 @@ func TestAnAuthorityOfEachKeyType(t *testing.T) {
 			answer := done(t, memory.open(), authorityOrder(keyType))
 			root := parse(t, answer.Authority.Certificate)
 			require.True(t, root.IsCA)
-			require.Equal(t, 1, root.MaxPathLen)
+			require.Equal(t, 2, root.MaxPathLen)
 			require.Equal(t, x509.KeyUsageCertSign|x509.KeyUsageCRLSign|x509.KeyUsageDigitalSignature, root.KeyUsage)
 			require.Empty(t, root.ExtKeyUsage)
 			require.Equal(t, "CN=signet CA G1,O=Example", root.Subject.String())
@@ -139,7 +139,7 @@ func TestAnIntermediateSignsBelowItsRoot(t *testing.T) {
 	o.Ask, o.Signer = "another", below
 	require.Contains(t, failure(t, memory.open(), o).Message, "too many")
 	o.Signer = catest.ServerOrder(memory.create(t, cert.P256)).Signer
-	o.Spec.PathLen = 1
+	o.Spec.PathLen = 2
 	require.Contains(t, failure(t, memory.open(), o).Message, "too many")
 }
 

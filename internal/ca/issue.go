@@ -18,8 +18,8 @@ import (
 	"github.com/signet-charm/signet/internal/order"
 )
 
-// rootPathLen lets an authority sign intermediate authorities, and these only leaves.
-const rootPathLen = 1
+// rootPathLen lets an authority vouch for another one, which signs intermediate authorities, and these only leaves.
+const rootPathLen = 2
 
 // create makes a self-signed authority. Its key waits in the outbox under the order's ID until the certificate exists,
 // so that a crash in between leaves no key behind that nothing names.

@@ -92,7 +92,7 @@ func (e *Embedded) signer(from order.Signer) (*signer, error) {
 	if err != nil {
 		return nil, order.Fail("bad-authority", "cannot sign with authority %d: %v", from.Generation, err)
 	}
-	if !certificate.IsCA || certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
+	if !certificate.IsCA || certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return nil, order.Fail("bad-authority", "cannot sign with authority %d: its certificate is not an authority's", from.Generation)
 	}
 	name, err := authorityName(from.Generation, certificate.PublicKey)

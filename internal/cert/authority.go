@@ -89,7 +89,8 @@ func CrossTemplate(subject, issuer *x509.Certificate, serial *big.Int, notBefore
 		AuthorityKeyId:        issuer.SubjectKeyId,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		MaxPathLenZero:        true,
+		MaxPathLen:            CrossPathLen(subject, issuer),
+		MaxPathLenZero:        CrossPathLen(subject, issuer) == 0,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	if err := setValidity(template, issuer, notBefore, subject.NotAfter.Sub(notBefore.UTC().Truncate(time.Second))+time.Second); err != nil {
@@ -98,6 +99,18 @@ func CrossTemplate(subject, issuer *x509.Certificate, serial *big.Int, notBefore
 	var err error
 	template.SignatureAlgorithm, err = signatureAlgorithm(issuer.PublicKey)
 	return template, err
+}
+
+// CrossPathLen is the path length of a cross-certificate: as long as the subject's own path length, and shorter than the issuer's; -1 where neither has any.
+func CrossPathLen(subject, issuer *x509.Certificate) int {
+	length := -1
+	if subject.MaxPathLen > 0 || subject.MaxPathLenZero {
+		length = subject.MaxPathLen
+	}
+	if (issuer.MaxPathLen > 0 || issuer.MaxPathLenZero) && (length < 0 || length >= issuer.MaxPathLen) {
+		length = issuer.MaxPathLen - 1
+	}
+	return length
 }
 
 // CanCross reports whether an authority may have another one below it, by its own path length and those of the

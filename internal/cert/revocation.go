@@ -66,4 +66,6 @@ type Revocation struct {
 	Reason Reason    `json:"reason,omitempty"`
 	// Ends is when the certificate ends by itself, after which it need not be listed any longer; zero where nobody knows.
 	Ends time.Time `json:"ends,omitzero"`
+	// Key is the KeyHash of a key that must not be certified again; empty where the reason says nothing about the key.
+	Key string `json:"key,omitempty"`
 }

@@ -53,10 +53,10 @@ func (s *Server) Show(view View) {
 
 // Handler answers:
 //
-//	GET  /crl                   the revocation list of the newest generation, DER
+//	GET  /crl                   the revocation list of the current CA, DER
 //	GET  /crl/<generation>.crl  that of another
 //	GET  /ca/<generation>.crt   a CA certificate, DER
-//	GET  /ca.pem                all CA certificates, the newest first
+//	GET  /ca.pem                all CA certificates, the current one first
 //	POST /ocsp                  OCSP
 //	GET  /ocsp/<base64>         OCSP in a form that caches like (RFC 6960, A.1)
 //	GET  /healthz               200 while verifiers are served well
@@ -101,18 +101,18 @@ func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	return false
 }
 
-// health is bad while the newest authority's list is overdue, for then no verifier gets an answer it can use.
+// health is bad while the current authority's list is overdue, for then no verifier gets an answer it can use.
 func (s *Server) health(w http.ResponseWriter, shown *content) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	text := "ok"
-	switch newest := shown.newest; {
-	case newest == nil:
+	switch current := shown.current; {
+	case current == nil:
 		w.WriteHeader(http.StatusServiceUnavailable)
 		text = "there is no certificate authority yet"
-	case newest.list != nil && !s.now().Before(newest.list.next):
+	case current.list != nil && !s.now().Before(current.list.next):
 		w.WriteHeader(http.StatusServiceUnavailable)
 		text = fmt.Sprintf("the revocation list of CA generation %d is overdue since %s",
-			newest.generation, newest.list.next.UTC().Format(time.RFC3339))
+			current.generation, current.list.next.UTC().Format(time.RFC3339))
 	}
 	// Whoever asked may be gone, and nobody else wants the answer; the same holds wherever an answer is written.
 	_, _ = io.WriteString(w, text+"\n")

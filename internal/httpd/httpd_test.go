@@ -25,7 +25,7 @@ func TestListsAndCertificatesAreServed(t *testing.T) {
 	older, newer := newAuthority(t, cert.P256, "older", noon), newAuthority(t, cert.P384, "newer", noon)
 	first, second := older.shown(1), newer.shown(2)
 	first.CRL = older.listOf(&x509.RevocationList{ThisUpdate: noon.Add(-time.Hour), NextUpdate: noon.Add(1501 * time.Millisecond)})
-	server := serving(t, first, second)
+	server := serving(t, second, first)
 	block, _ := pem.Decode([]byte(first.CRL))
 	next, _ := pem.Decode([]byte(second.CRL))
 	for path, want := range map[string]struct {
@@ -117,7 +117,7 @@ func TestHealth(t *testing.T) {
 		"nothing to serve":                 {nil, 503, "there is no certificate authority yet\n"},
 		"a list that holds":                {[]httpd.Authority{ca.shown(1)}, 200, "ok\n"},
 		"no list":                          {[]httpd.Authority{bare}, 200, "ok\n"},
-		"a list that is overdue":           {[]httpd.Authority{old, overdue}, 503, "the revocation list of CA generation 3 is overdue since 2026-05-04T12:00:30Z\n"},
+		"a list that is overdue":           {[]httpd.Authority{overdue, old}, 503, "the revocation list of CA generation 3 is overdue since 2026-05-04T12:00:30Z\n"},
 		"an old CA's list that is overdue": {[]httpd.Authority{newAuthority(t, cert.P256, "new", noon).shown(4), overdue}, 200, "ok\n"},
 	} {
 		t.Run(sentence, func(t *testing.T) {

@@ -4,7 +4,6 @@ package httpd
 
 import (
 	"bytes"
-	"cmp"
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
@@ -22,7 +21,7 @@ import (
 	"github.com/signet-charm/signet/internal/cert"
 )
 
-// View is what is served. It is a value; nobody changes it after Show.
+// View is what is served, the CA that signs first. It is a value; nobody changes it after Show.
 type View struct{ Authorities []Authority }
 
 // Authority is one CA whose certificates may be asked for.
@@ -43,7 +42,7 @@ type content struct {
 	view      View
 	files     map[string]file
 	issuers   map[issuerID]*authority
-	newest    *authority // nil for none
+	current   *authority // the first; nil for none
 	responses responses
 }
 
@@ -93,11 +92,8 @@ func (c *content) same(view View) bool {
 // read reads all that can be read.
 func read(view View, log *slog.Logger) *content {
 	c := &content{view: view, files: map[string]file{}, issuers: map[issuerID]*authority{}}
-	newestFirst := slices.SortedStableFunc(slices.Values(view.Authorities), func(a, b Authority) int {
-		return cmp.Compare(b.Generation, a.Generation)
-	})
 	var certificates []*x509.Certificate
-	for _, from := range newestFirst {
+	for _, from := range view.Authorities {
 		log := log.With("generation", from.Generation)
 		certificate, err := cert.ParseCertificate(from.Certificate)
 		path := fmt.Sprintf("/ca/%d.crt", from.Generation)
@@ -112,23 +108,23 @@ func read(view View, log *slog.Logger) *content {
 		c.files[path] = newFile("application/pkix-cert", certificate.Raw, certificate.NotBefore, certificate.NotAfter)
 		c.add(readAuthority(from, certificate, log))
 	}
-	if c.newest != nil {
+	if c.current != nil {
 		text := cert.EncodeCertificates(certificates...)
-		c.files["/ca.pem"] = newFile("application/x-pem-file", []byte(text), time.Time{}, c.newest.certificate.NotAfter)
+		c.files["/ca.pem"] = newFile("application/x-pem-file", []byte(text), time.Time{}, c.current.certificate.NotAfter)
 	}
 	return c
 }
 
-// add has an authority served, the newest first.
+// add has an authority served, the current one first.
 func (c *content) add(a *authority) {
-	newest := c.newest == nil
-	if newest {
-		c.newest = a
+	current := c.current == nil
+	if current {
+		c.current = a
 	}
 	if a.list != nil {
 		f := newFile("application/pkix-crl", a.list.der, a.list.this, a.list.next)
 		c.files[fmt.Sprintf("/crl/%d.crl", a.generation)] = f
-		if newest {
+		if current {
 			c.files["/crl"] = f
 		}
 	}

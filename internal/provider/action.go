@@ -32,6 +32,9 @@ func (s *step) act() {
 	switch {
 	case !known:
 		return
+	case s.damaged && !slices.Contains([]string{"restore", "list-backups", "delete-backup"}, s.snap.Action.Name):
+		s.fail("the record of the CA is unreadable: restore it from a backup first")
+		return
 	case !s.snap.Leader && !slices.Contains([]string{"get-root-ca", "list-backups", "delete-backup"}, s.snap.Action.Name):
 		s.fail("only the leader does this: juju run %s/leader %s", s.snap.Application(), s.snap.Action.Name)
 		return
@@ -74,9 +77,6 @@ func (s *step) actGetCSR(params *juju.Config) {
 	asked := subject.CommonName + subject.Unit + subject.Country + subject.Province + subject.Locality + strings.Join(subject.Organizations, "")
 	force := params.Flag("force", false)
 	switch {
-	case s.damaged:
-		s.fail("the record of the CA is unreadable: restore it from a backup first")
-		return
 	case waiting != nil && waiting.Certificate != "":
 		s.fail("a rollover to CA %d is under way: let it end, or run rotate-ca step=abort", waiting.Generation)
 		return
@@ -117,6 +117,29 @@ func (s *step) generation() int {
 		next = max(next, old.Generation+1)
 	}
 	return next
+}
+
+// freeGeneration is one that no CA of this application ever had, on record or not: its secret must not be another CA's.
+func (s *step) freeGeneration() int {
+	next := s.generation()
+	for _, secret := range s.snap.Secrets {
+		var taken int
+		if _, err := fmt.Sscanf(secret.Label, authorityLabel(0)[:len("ca-")]+"%d", &taken); err == nil {
+			next = max(next, taken+1)
+		}
+	}
+	return next
+}
+
+// unused reports whether nothing was ever issued here, so that another CA may take the place of this one at once. What a
+// unit is shown may be less than there is.
+func (s *step) unused() bool {
+	for key := range s.peers.OwnApp {
+		if strings.HasPrefix(key, SealedPrefix) {
+			return false
+		}
+	}
+	return !s.record.Used && !s.hasIssuedBefore() && len(s.published(anything)) == 0
 }
 
 // failMaking says why a CA was not made, once that is known.
@@ -201,6 +224,9 @@ func (s *step) actRotate(params *juju.Config) {
 		if !s.advance() {
 			return
 		}
+	case step == "abort" && s.record.Next == nil && s.now.After(s.retiring[0].certificate.NotAfter):
+		s.fail("CA %d, which would sign again, has expired: let the rollover end", s.retiring[0].Generation)
+		return
 	case step == "abort":
 		s.goBack()
 		s.record.Paused = false
@@ -273,14 +299,12 @@ func (s *step) actRevoke(params *juju.Config) {
 	}) {
 		one := cert.SerialText(found.leaf.SerialNumber)
 		line := fmt.Sprintf("%s %s", one, found.leaf.Subject)
-		if !params.Flag("dry-run", false) && s.revoke(found.generation, cert.Revocation{Serial: one, Reason: reason, Ends: found.leaf.NotAfter.UTC()}) ||
-			params.Flag("dry-run", false) {
+		if params.Flag("dry-run", false) || s.revoke(found.generation, revocation(found.leaf, reason)) {
 			lines = append(lines, line)
 		}
 	}
 	if len(lines) == 0 && serial != "" && name == "" && unit == "" && relation < 0 && !params.Flag("dry-run", false) &&
-		s.revoke(s.current.Generation, cert.Revocation{Serial: serial, Reason: reason}) {
-		// Perhaps replaced since, or issued by a leader that is gone: whatever it was, it must not be trusted.
+		s.revokeUnknown(cert.Revocation{Serial: serial, Reason: reason}) {
 		lines = append(lines, serial+" (not published any more)")
 	}
 	if len(lines) == 0 {
@@ -288,6 +312,25 @@ func (s *step) actRevoke(params *juju.Config) {
 		return
 	}
 	s.succeed(map[string]string{"revoked": strings.Join(lines, "\n"), "count": strconv.Itoa(len(lines))})
+}
+
+// revocation is what is noted of a certificate to be revoked.
+func revocation(leaf *x509.Certificate, reason cert.Reason) cert.Revocation {
+	one := cert.Revocation{Serial: cert.SerialText(leaf.SerialNumber), Reason: reason, Ends: leaf.NotAfter.UTC()}
+	if reason == cert.KeyCompromise {
+		one.Key, _ = cert.KeyHash(leaf.PublicKey) // what has no hash is nobody's key that could be asked for again
+	}
+	return one
+}
+
+// revokeUnknown revokes a serial number that is not published: replaced since, or issued by a leader that is gone. Whichever
+// of the CAs it was, its certificate must not be trusted.
+func (s *step) revokeUnknown(one cert.Revocation) bool {
+	any := false
+	for _, member := range s.members() {
+		any = s.revoke(member.Generation, one) || any
+	}
+	return any
 }
 
 // issued is a certificate that is published, and whose it is.
@@ -346,7 +389,7 @@ func (s *step) actImport(params *juju.Config) {
 		s.fail("cannot import the CA: %v", err)
 		return
 	}
-	fresh := s.record.Current.Generation == 0 || s.current.slot == nil || len(s.published(anything)) == 0
+	fresh := s.unused()
 	results := map[string]string{
 		"subject": certificate.Subject.String(), "expires": certificate.NotAfter.UTC().Format(time.RFC3339), "source": found.Source,
 		"issued": strconv.Itoa(len(found.Issued)), "revoked": strconv.Itoa(len(found.Revoked)),
@@ -355,7 +398,11 @@ func (s *step) actImport(params *juju.Config) {
 	if !fresh {
 		results["effect"] = "a rollover to it begins: it is published to be trusted first"
 	}
+	usable := s.checkForeign(found)
 	switch {
+	case usable != nil:
+		s.fail("cannot import the CA: %v", usable)
+		return
 	case s.current.slot != nil && certificate.Equal(s.current.certificate):
 		s.fail("this CA is in service already")
 		return
@@ -366,7 +413,7 @@ func (s *step) actImport(params *juju.Config) {
 		s.succeed(results)
 		return
 	}
-	generation := s.generation()
+	generation := s.freeGeneration()
 	if err := s.adopt(found, generation); err != nil {
 		s.fail("cannot import the CA: %v", err)
 		return
@@ -378,7 +425,6 @@ func (s *step) actImport(params *juju.Config) {
 	}
 	if fresh {
 		s.record = record{Current: s.adopted}
-		s.damaged = false
 	} else {
 		s.record.Next, s.record.Last, s.record.Since = &s.adopted, generation, time.Time{}
 	}

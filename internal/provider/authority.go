@@ -33,6 +33,7 @@ func (s *step) findSigner() bool {
 		return false
 	}
 	if s.snap.Leader {
+		s.replaceUncertified()
 		if s.record.Current.Made == nil {
 			s.record.Current.Made = s.options()
 		}
@@ -42,7 +43,22 @@ func (s *step) findSigner() bool {
 	if s.snap.Leader {
 		s.rollOver()
 	}
+	if s.current.slot == nil {
+		s.reportUncertified()
+	}
 	return s.current.slot != nil
+}
+
+// replaceUncertified makes a root of a first CA that waits to be certified where that is not wanted any more.
+func (s *step) replaceUncertified() {
+	waits := s.record.Current.Certificate == "" && s.record.Current.Request != ""
+	if !waits || s.settings.Intermediate || s.snap.Action != nil {
+		return
+	}
+	if made, done := s.make(s.generation(), cert.Subject{}); done {
+		s.record = record{Current: made}
+		s.parseRecord()
+	}
 }
 
 // found makes sure that there is a first CA.

@@ -137,7 +137,7 @@ func (s *step) supersedes(restored record) (takeUp bool, reason string) {
 	for _, one := range s.record.slots() {
 		switch {
 		case one.Certificate == "" || known[one.Certificate]:
-		case len(s.published(anything)) == 0:
+		case s.unused():
 			return true, ""
 		case one.Generation > highest:
 			return false, fmt.Sprintf("the state here is newer: CA %d is on record, which the backup does not know: restore a later backup", one.Generation)
@@ -158,8 +158,10 @@ func (s *step) restore(archive order.Archive) bool {
 		}
 	}
 	for _, one := range s.record.slots() {
-		if key, has := archive.Keys[one.Generation]; has {
-			s.keepKey(one, key)
+		for _, key := range archive.Keys {
+			if one.fits(key) { // generations of two applications may have the same number
+				s.keepKey(one, key)
+			}
 		}
 	}
 	bag := s.peerBag()

@@ -60,8 +60,8 @@ func (s *step) judge(issued cert.Issued, spec cert.Spec, ask dialect.Ask) verdic
 		result.held = holds(revoked.Reason, ask)
 	case !s.says(by, leaf, spec, ask):
 		result.reason = "other names or usages are asked for"
-	case retiring && s.record.Paused:
-		result.keep = true
+	case retiring && s.record.Paused && s.now.Before(renewAt(leaf, ask)):
+		result.keep, result.renew = true, renewAt(leaf, ask)
 	case retiring:
 		result.due, result.reason = true, "its CA is being replaced"
 		result.urgent = s.urgent(leaf)

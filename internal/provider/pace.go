@@ -28,9 +28,10 @@ type renewal struct {
 // pace keeps renewals that nobody waits for from coming all at once: consumers restart when their certificate changes,
 // and the members of one application must not do so together.
 type pace struct {
-	recent []renewal
-	put    int  // how many were put off
-	noted  bool // one came in this turn
+	recent []renewal // all that count: those before, and those that were ordered in this turn
+	before []renewal // of earlier turns
+	done   []renewal // of this one
+	put    int       // how many were put off
 }
 
 // memory is how long a renewal is remembered.
@@ -42,6 +43,7 @@ func (s *step) readPace() {
 	s.pace.recent = slices.DeleteFunc(recent, func(r renewal) bool {
 		return !s.now.Before(r.At.Add(s.memory())) || r.At.After(s.now.Add(time.Minute)) // or the clock was ahead
 	})
+	s.pace.before = slices.Clone(s.pace.recent)
 }
 
 // putOff reports whether the renewal of an ask's certificate has to wait, and sees to a wake when it need not.
@@ -76,18 +78,21 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// noteRenewal remembers that a certificate was renewed.
-func (s *step) noteRenewal(ask dialect.Ask) {
-	s.pace.noted = true
-	s.pace.recent = append(s.pace.recent, renewal{At: s.now.UTC().Truncate(time.Second), App: ask.App, Unit: ask.Unit})
+// noteRenewal counts a renewal from when it is ordered, so that the next one waits for it, and remembers it when it is done.
+func (s *step) noteRenewal(ask dialect.Ask, done bool) {
+	one := renewal{At: s.now.UTC().Truncate(time.Second), App: ask.App, Unit: ask.Unit}
+	s.pace.recent = append(s.pace.recent, one)
+	if done {
+		s.pace.done = append(s.pace.done, one)
+	}
 }
 
 // savePace writes the renewals down.
 func (s *step) savePace() {
-	if !s.pace.noted { // what is too old goes with the next one
+	if len(s.pace.done) == 0 { // what is too old goes with the next one
 		return
 	}
-	if text, err := json.Marshal(s.pace.recent); err == nil {
+	if text, err := json.Marshal(slices.Concat(s.pace.before, s.pace.done)); err == nil {
 		s.peerBag()[paceKey] = string(text)
 	}
 }
@@ -100,8 +105,8 @@ const (
 )
 
 // cut reports whether something asks in circles: it was given the same again and again, and does not take it.
-func (s *step) cut(wanted string, spec cert.Spec) (time.Time, bool) {
-	until, err := time.Parse(time.RFC3339, s.snap.Local[RepeatedKey+ledger.Entry{For: wanted, Names: spec.Names.List()}.Key()])
+func (s *step) cut(wanted string, names cert.Names) (time.Time, bool) {
+	until, err := time.Parse(time.RFC3339, s.snap.Local[RepeatedKey+ledger.Entry{For: wanted, Names: names.List()}.Key()])
 	if err != nil || !s.now.Before(until) {
 		return time.Time{}, false
 	}

@@ -36,6 +36,7 @@ type record struct {
 	Last     int       `json:"last,omitempty"`     // the highest generation ever used, where that is not the current one
 	Since    time.Time `json:"since,omitzero"`     // when the next one was first published to be trusted
 	Paused   bool      `json:"paused,omitempty"`   // nothing of the rollover goes on by itself
+	Used     bool      `json:"used,omitempty"`     // a certificate was issued
 }
 
 // slot is one CA.
@@ -47,6 +48,7 @@ type slot struct {
 	Crosses     []string  `json:"crosses,omitempty"`     // PEM: certificates by which others of the record vouch for this one
 	Made        *made     `json:"made,omitempty"`        // by which options
 	Adopted     time.Time `json:"adopted,omitzero"`      // when it was taken over from another program
+	Upstream    bool      `json:"upstream,omitempty"`    // certified over a relation, where its request stays
 	Until       time.Time `json:"until,omitzero"`        // retiring: when the last certificate that it signed ends
 }
 
@@ -57,6 +59,16 @@ type made struct {
 	KeyType       cert.KeyType  `json:"key-type"`
 	Life          time.Duration `json:"life"`
 	Intermediate  bool          `json:"intermediate,omitempty"`
+}
+
+// fits reports whether a private key is a CA's.
+func (s slot) fits(key cert.Key) bool {
+	public, err := s.publicKey()
+	if err != nil {
+		return false
+	}
+	private, err := cert.ParseKey(key)
+	return err == nil && cert.SameKey(private.Public(), public)
 }
 
 // slots are all CAs on record.
@@ -113,9 +125,8 @@ func (s *step) parseRecord() bool {
 		s.next, usable = parse(next)
 	}
 	for i := range s.record.Retiring {
-		if usable {
-			var old authority
-			old, usable = parse(&s.record.Retiring[i])
+		old, readable := parse(&s.record.Retiring[i])
+		if usable = usable && readable; readable {
 			s.retiring = append(s.retiring, old)
 		}
 	}
@@ -178,6 +189,7 @@ func (s *step) saveRecord() {
 	if s.record.Current.Generation == 0 || !s.keysAreSafe() {
 		return
 	}
+	s.record.Used = s.record.Used || s.granted > 0
 	text, err := json.Marshal(s.record)
 	if err != nil {
 		s.report(juju.Blocked, "cannot record the CA: %v", err)

@@ -120,7 +120,10 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask) (dialect.Grant, 
 			s.wake(verdict.renew)
 			return s.dress(ask, current), nil
 		case verdict.held:
+			s.withheld[verdict.serial] = true
 			return s.hold(ask, current)
+		case ask.Dialect == dialect.CSR && s.compromised(ask.Request):
+			return s.dress(ask, current), s.deny(ask, dialect.Revoked, "the request's key was revoked as compromised: make a new key")
 		case !s.signing:
 			return s.dress(ask, current), s.withoutSigner(ask, current)
 		case s.putOff(ask, verdict):
@@ -130,12 +133,16 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask) (dialect.Grant, 
 			return s.dress(ask, current), s.deny(ask, dialect.BadName, err.Error())
 		}
 		wanted := s.sign(ask, spec, verdict)
-		if until, cut := s.cut(wanted.For, spec); cut {
+		if until, cut := s.cut(wanted.For, spec.Names.With(ask.Names)); cut {
 			s.repeats++
 			return s.dress(ask, current), s.deny(ask, dialect.Repeated, fmt.Sprintf(
 				"issued %d times within an hour, but it is asked for again; again from %s", MaxRepeats, until.Format(time.RFC3339)))
 		}
 		answer, done := s.obtain(wanted)
+		if replaced && verdict.due && answer.Failure == nil {
+			s.noteRenewal(ask, done)
+			replaced = false
+		}
 		if !done {
 			return s.dress(ask, current), s.unsigned(ask, wanted, answer)
 		}
@@ -144,10 +151,6 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask) (dialect.Grant, 
 		}
 		if answer.Issued.Certificate == current.Certificate {
 			return s.dress(ask, current), nil
-		}
-		if replaced && verdict.due {
-			s.noteRenewal(ask)
-			replaced = false
 		}
 		current = answer.Issued
 	}

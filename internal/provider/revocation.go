@@ -88,16 +88,18 @@ func (s *step) departed(before juju.Relation, after juju.OwnBags, asks []dialect
 			return ask.CommonName == held.Leaf.Subject.CommonName && (ask.CommonName != "" || ask.Names.Equal(cert.NamesOf(held.Leaf)))
 		})
 	}
-	left := before
+	left, places := before, map[string]bool{}
 	left.OwnUnit, left.OwnApp = after.Unit, after.App
-	places := map[string]bool{}
+	stays := map[string]bool{} // by serial number: one certificate may stand in several places
 	for _, held := range dialect.Inventory(left) {
+		stays[cert.SerialText(held.Leaf.SerialNumber)] = true
 		places[held.Place] = true
 	}
 	for _, held := range dialect.Inventory(before) {
-		if by, _, ours := s.issuerOf(held.Leaf); ours && !places[held.Place] && !held.Revoked && !renewed(held) {
+		serial := cert.SerialText(held.Leaf.SerialNumber)
+		if by, _, ours := s.issuerOf(held.Leaf); ours && !stays[serial] && !places[held.Place] && !held.Revoked && !renewed(held) {
 			s.revoke(by.Generation, cert.Revocation{
-				Serial: cert.SerialText(held.Leaf.SerialNumber), Reason: cert.CessationOfOperation, Ends: held.Leaf.NotAfter.UTC(),
+				Serial: serial, Reason: cert.CessationOfOperation, Ends: held.Leaf.NotAfter.UTC(),
 			})
 		}
 	}
@@ -108,17 +110,19 @@ func (s *step) departed(before juju.Relation, after juju.OwnBags, asks []dialect
 func (s *step) publishRevoked() {
 	bag := s.peerBag()
 	known := map[string]bool{}
-	for _, member := range s.members() {
-		crl, revoked := fmt.Sprintf("%s%d", crlPrefix, member.Generation), fmt.Sprintf("%s%d", revokedPrefix, member.Generation)
-		known[crl], known[revoked] = true, true
-		list := s.listed(member.Generation)
-		if len(list) > 0 {
+	for _, one := range s.record.slots() {
+		revoked := fmt.Sprintf("%s%d", revokedPrefix, one.Generation)
+		known[revoked], known[fmt.Sprintf("%s%d", crlPrefix, one.Generation)] = true, true
+		if list := s.remembered(one.Generation); len(list) > 0 {
 			if text, err := json.Marshal(list); err == nil {
 				bag[revoked] = string(text)
 			}
 		} else {
 			delete(bag, revoked)
 		}
+	}
+	for _, member := range s.members() {
+		crl, list := fmt.Sprintf("%s%d", crlPrefix, member.Generation), s.listed(member.Generation)
 		if s.settings.Listen != "" || len(list) > 0 || bag[crl] != "" {
 			s.signList(bag, crl, member, list)
 		}
@@ -136,13 +140,41 @@ func (s *step) listed(generation int) []cert.Revocation {
 	})
 }
 
+// remembered is what the record has to say: besides that, what is revoked for good and still asked for, and keys that are
+// not to be certified again.
+func (s *step) remembered(generation int) []cert.Revocation {
+	return slices.DeleteFunc(slices.Clone(s.revoked[generation]), func(one cert.Revocation) bool {
+		over := !one.Ends.IsZero() && s.now.After(one.Ends.Add(2*listLife))
+		return over && one.Key == "" && !s.withheld[one.Serial]
+	})
+}
+
+// compromised reports whether a request is for a key that was revoked as compromised.
+func (s *step) compromised(text string) bool {
+	request, err := cert.ParseRequest(text)
+	if err != nil {
+		return false
+	}
+	hash, err := cert.KeyHash(request.PublicKey)
+	for _, list := range s.revoked {
+		for _, one := range list {
+			if err == nil && one.Key == hash {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // signList has a list signed when what it says changed, or half of its life is over.
 func (s *step) signList(bag juju.Bag, key string, a authority, list []cert.Revocation) {
 	standing := parseList(bag[key])
 	number := s.now.Unix() // so that it grows even past a backup that is older than what was published
 	if standing != nil {
 		renew := standing.NextUpdate.Add(-listLife / 2)
-		if lists(standing, list) && s.now.Before(renew) {
+		// One that another CA of this generation signed, which a restored one took the place of, is none.
+		ours := standing.CheckSignatureFrom(a.certificate) == nil
+		if ours && lists(standing, list) && s.now.Before(renew) {
 			s.wake(renew)
 			return
 		}
@@ -212,8 +244,12 @@ func (s *step) keepResponder(a authority) {
 	}
 	replaces := ""
 	if standing, err := cert.Parse(secret.Content[certMember]); err == nil && cert.IssuedBy(standing, a.certificate) {
-		if renew := cert.RenewAt(standing); s.now.Before(renew) || !s.renewable(standing) {
+		renew := cert.RenewAt(standing)
+		if s.now.Before(renew) {
 			s.wake(renew)
+			return
+		}
+		if a.certificate.NotAfter.Sub(standing.NotAfter) <= responderLife/20 { // it lasts as long as its CA
 			return
 		}
 		replaces = cert.SerialText(standing.SerialNumber)

@@ -35,7 +35,8 @@ func (s *step) rollOver() {
 		s.introduce()
 	}
 	if s.next.slot != nil && !s.record.Since.IsZero() && !s.record.Paused {
-		if ready := s.record.Since.Add(s.trustWait()); s.everybodyTrusts(s.next) || !s.now.Before(ready) {
+		sameRoot := s.next.root() == s.current.root()
+		if ready := s.record.Since.Add(s.trustWait()); sameRoot || s.everybodyTrusts(s.next) || !s.now.Before(ready) {
 			s.moveOn()
 		} else {
 			s.wake(ready)
@@ -43,6 +44,9 @@ func (s *step) rollOver() {
 	}
 	if !s.record.Paused {
 		s.retire(false)
+	}
+	if s.record.Next == nil && len(s.record.Retiring) == 0 {
+		s.record.Paused = false // there is nothing left to be held up
 	}
 }
 
@@ -98,7 +102,7 @@ func (s *step) introduce() {
 		return
 	}
 	s.record.Since = s.now.UTC().Truncate(time.Second)
-	if sameRoot { // everybody trusts it already
+	if sameRoot && !s.record.Paused { // everybody trusts it already
 		s.moveOn()
 	}
 }
@@ -198,14 +202,14 @@ func (s *step) retire(atOnce bool) {
 	s.parseRecord()
 }
 
-// holds reports whether a certificate that a CA signed is still published.
+// holds reports whether a certificate that a CA signed is still published, and not over.
 func (s *step) holds(a authority) bool {
 	for _, relation := range s.snap.On(juju.Provides, dialect.Interface) {
 		if relation.Broken {
 			continue
 		}
 		for _, held := range dialect.Inventory(s.shelf.restore(relation)) {
-			if cert.IssuedBy(held.Leaf, a.certificate) {
+			if cert.IssuedBy(held.Leaf, a.certificate) && !s.now.After(held.Leaf.NotAfter) {
 				return true
 			}
 		}
@@ -287,7 +291,7 @@ func (s *step) issuersOf(a authority) []string {
 		}
 		for _, other := range s.members() {
 			if other.Generation != a.Generation && cert.IssuedBy(cross, other.certificate) {
-				return append([]string{text}, other.public().Chain()...)
+				return joined(a.public().Chain(), append([]string{text}, other.public().Chain()...))
 			}
 		}
 	}
@@ -296,6 +300,21 @@ func (s *step) issuersOf(a authority) []string {
 		// Nobody can vouch: at least the other's root comes along, to be trusted. What some take for the root stays last.
 		if root := other.root(); !slices.Contains(chain, root) {
 			chain = slices.Insert(chain, len(chain)-1, root)
+		}
+	}
+	return chain
+}
+
+// joined puts two ways up into one chain. A root's own certificate is left out: who has it needs no other. An
+// intermediate's way stays, and what some take for the root stays last.
+func joined(own, other []string) []string {
+	if len(own) == 1 {
+		return other
+	}
+	chain := slices.Clone(own[:len(own)-1])
+	for _, text := range append(other, own[len(own)-1]) {
+		if !slices.Contains(chain, text) {
+			chain = append(chain, text)
 		}
 	}
 	return chain

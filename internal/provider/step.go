@@ -30,6 +30,7 @@ type Decision struct {
 	State   map[string]string // unit state to change
 	Reports []juju.Status     // one for each thing an operator should know
 	Wake    time.Time         // next renewal; zero for none
+	Climbs  bool              // the relations with who may certify this unit are the CA's
 	Serve   Serve             // what everybody may ask this unit for
 	Result  *juju.Result      // of the action that is asked for; nil when there is none, or none of the authority's
 }
@@ -51,6 +52,7 @@ type step struct {
 	keys     map[int]cert.Key          // of CAs that were made or found in this very turn, by generation
 	signer   order.Signer              // the current CA with its key
 	above    []*x509.Certificate       // the current CA, and what is above it; read when it is needed
+	withheld map[string]bool           // serial numbers of what is revoked for good and still asked for
 	revoked  map[int][]cert.Revocation // by generation
 	sealed   bool                      // private keys can travel through the peer relation
 	signing  bool                      // this unit may order signatures
@@ -72,7 +74,7 @@ const retry = 5 * time.Minute
 // gave. It is total, deterministic and idempotent.
 func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {
 	s := &step{
-		now: now, snap: snap, settings: settings, answers: order.ByID(answers), keys: map[int]cert.Key{},
+		now: now, snap: snap, settings: settings, answers: order.ByID(answers), keys: map[int]cert.Key{}, withheld: map[string]bool{},
 		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}},
 	}
 	if !settings.Embedded {

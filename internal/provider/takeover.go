@@ -101,6 +101,9 @@ func (s *step) reportReading(answer order.Answer, path string) {
 
 // adopt makes a slot of another program's CA, in s.adopted, keeps its key, and carries on what it revoked and issued.
 func (s *step) adopt(found order.Found, generation int) error {
+	if err := s.checkForeign(found); err != nil {
+		return err
+	}
 	certificate, err := cert.Parse(found.Authority.Certificate)
 	if err != nil {
 		return err
@@ -109,13 +112,7 @@ func (s *step) adopt(found order.Found, generation int) error {
 	if err != nil {
 		return fmt.Errorf("its key is unusable: %w", err)
 	}
-	if _, err := cert.KeyTypeOf(certificate.PublicKey); err != nil {
-		return err
-	}
 	above := s.linked(certificate, found.Authority.Issuers)
-	if err := cert.CheckAuthority(certificate, above, private.Public(), s.now); err != nil {
-		return err
-	}
 	key, err := cert.EncodeKey(private)
 	if err != nil {
 		return fmt.Errorf("its key is unusable: %w", err)
@@ -127,6 +124,22 @@ func (s *step) adopt(found order.Found, generation int) error {
 	s.keepKey(s.adopted, key)
 	s.addRevoked(generation, found.Revoked...)
 	return nil
+}
+
+// checkForeign says why another program's CA cannot go on here.
+func (s *step) checkForeign(found order.Found) error {
+	certificate, err := cert.Parse(found.Authority.Certificate)
+	if err != nil {
+		return err
+	}
+	private, err := cert.ParseKey(found.Key)
+	if err != nil {
+		return fmt.Errorf("its key is unusable: %w", err)
+	}
+	if _, err := cert.KeyTypeOf(certificate.PublicKey); err != nil {
+		return err
+	}
+	return cert.CheckAuthority(certificate, s.linked(certificate, found.Authority.Issuers), private.Public(), s.now)
 }
 
 // remember has the certificates that another program issued recorded; true when that is done.

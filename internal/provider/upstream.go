@@ -17,14 +17,9 @@ import (
 // climb shows the requests of the CAs that another CA certifies to whoever is related as such, and takes up what is
 // answered. Every unit shows the same requests, so that a provider never sees one go with the unit that leads.
 func (s *step) climb() {
-	if !s.settings.Intermediate {
+	asking := s.asking()
+	if s.decision.Climbs = s.settings.Intermediate || len(asking) > 0; !s.decision.Climbs {
 		return
-	}
-	var asking []*slot
-	for _, one := range []*slot{&s.record.Current, s.record.Next} {
-		if one != nil && one.Request != "" {
-			asking = append(asking, one)
-		}
 	}
 	var wants []dialect.Want
 	for _, one := range asking {
@@ -35,20 +30,30 @@ func (s *step) climb() {
 		}
 		wants = append(wants, dialect.Want{Kind: cert.Intermediate, CommonName: request.Subject.CommonName, Request: one.Request})
 	}
-	related := false
 	for _, relation := range s.snap.On(juju.Requires, dialect.Interface) {
 		if relation.Broken {
 			continue
 		}
-		related = true
 		s.decision.Bags[relation.ID] = juju.OwnBags{Unit: dialect.Request(relation, s.snap.Unit, wants, s.upstreamDialects(relation)...)}
 		if s.snap.Leader {
 			s.takeOffers(relation, wants, asking)
 		}
 	}
-	if s.current.slot == nil && s.record.Current.Request != "" {
-		s.reportUncertified(related)
+}
+
+// asking are the CAs whose requests are shown: those that a relation certified, as long as they are on record, so that
+// nobody takes their certificates for given back; and where that is how CAs are made, those that wait.
+func (s *step) asking() []*slot {
+	slots := []*slot{&s.record.Current}
+	if s.record.Next != nil {
+		slots = append(slots, s.record.Next)
 	}
+	for i := range s.record.Retiring {
+		slots = append(slots, &s.record.Retiring[i])
+	}
+	return slices.DeleteFunc(slots, func(one *slot) bool {
+		return one.Request == "" || !one.Upstream && (!s.settings.Intermediate || one.Certificate != "")
+	})
 }
 
 // upstreamDialects says how to ask for a CA certificate. In the legacy dialect the CA's key would be made by the provider
@@ -61,8 +66,9 @@ func (s *step) upstreamDialects(relation juju.Relation) []dialect.Dialect {
 	return []dialect.Dialect{dialect.CSR}
 }
 
-func (s *step) reportUncertified(related bool) {
-	if related {
+func (s *step) reportUncertified() {
+	related := slices.ContainsFunc(s.snap.On(juju.Requires, dialect.Interface), func(r juju.Relation) bool { return !r.Broken })
+	if related && s.settings.Intermediate {
 		s.report(juju.Waiting, "waiting for the CA above to certify this one")
 		return
 	}
@@ -122,7 +128,7 @@ func (s *step) takeOffer(one *slot, offer dialect.Offer) error {
 		return err
 	}
 	fresh := one.Certificate != cert.EncodeCertificates(leaf)
-	one.Certificate, one.Issuers = cert.EncodeCertificates(leaf), encodeAll(above)
+	one.Certificate, one.Issuers, one.Upstream = cert.EncodeCertificates(leaf), encodeAll(above), true
 	if offer.Dialect == dialect.Legacy && fresh {
 		s.keepKey(*one, offer.Issued.Key)
 	}

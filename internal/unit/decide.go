@@ -41,7 +41,7 @@ func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 	if snap.Has(juju.Provides, dialect.Interface) { // a charm without that endpoint can be no authority
 		authority = provider.Step(now, snap, config.provider, answers)
 	}
-	config.requirer.Idle = config.provider.Intermediate // the CA's own certificate is what is asked of the CA above
+	config.requirer.Idle = authority.Climbs
 	consumer := requirer.Step(now, snap, config.requirer, answers)
 
 	bags := map[int]juju.OwnBags{}

@@ -109,17 +109,22 @@ type scriptedCA struct {
 	next int64
 }
 
-func newScriptedCA(t *testing.T, name string) *scriptedCA { return makeScriptedCA(t, name, nil) }
+func newScriptedCA(t *testing.T, name string, spoil ...func(*x509.Certificate)) *scriptedCA {
+	return makeScriptedCA(t, name, nil, spoil...)
+}
 
 // below gives an intermediate CA.
 func (ca *scriptedCA) below(name string) *scriptedCA { return makeScriptedCA(ca.t, name, ca) }
 
-func makeScriptedCA(t *testing.T, name string, above *scriptedCA) *scriptedCA {
+func makeScriptedCA(t *testing.T, name string, above *scriptedCA, spoil ...func(*x509.Certificate)) *scriptedCA {
 	key, err := cert.P256.Generate(rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: noon.Add(-time.Hour), NotAfter: noon.AddDate(5, 0, 0),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	for _, change := range spoil {
+		change(template)
 	}
 	parent, signer := template, key
 	if above != nil {
