@@ -57,6 +57,11 @@ e2e-kubernetes: $(KUBE_APISERVER) ## Have a real kube-apiserver, etcd and kubect
 	.ci/want kubectl kubernetes-client
 	SIGNET_KUBE_APISERVER=$(KUBE_APISERVER) go test -tags e2e -count=1 -timeout 15m -v -run '^TestKubernetes$$' ./internal/cli
 
+.PHONY: e2e-fleet
+e2e-fleet: ## Roll the CA of sixty units over, and kill agents and hooks a hundred times
+	SIGNET_FLEET=30 go test -count=1 -timeout 15m -v -run '^TestScripts$$/^rollover-fleet$$' ./internal/cli
+	SIGNET_KILLS=100 go test -count=1 -timeout 15m -v -run '^TestWhoeverIsKilledNothingIsLost$$' ./internal/cli
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (PACKAGES)
 	.ci/fuzz $(FUZZTIME) $(PACKAGES)

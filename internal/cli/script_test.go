@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,6 +80,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			env.Setenv("FLEET", cmp.Or(os.Getenv("SIGNET_FLEET"), "4")) // units of each application in the story of many
 			env.Setenv("VECTORS", filepath.Join(charmDir, "testdata", "wire", "easyrsa-takeover"))
 			s.env = []string{"GORACE=atexit_sleep_ms=0"} // the race detector has every process wait a second at its end
 			env.Values[stageKey{}] = &story{
