@@ -326,11 +326,11 @@ func revocation(leaf *x509.Certificate, reason cert.Reason) cert.Revocation {
 // revokeUnknown revokes a serial number that is not published: replaced since, or issued by a leader that is gone. Whichever
 // of the CAs it was, its certificate must not be trusted.
 func (s *step) revokeUnknown(one cert.Revocation) bool {
-	any := false
+	fresh := false
 	for _, member := range s.members() {
-		any = s.revoke(member.Generation, one) || any
+		fresh = s.revoke(member.Generation, one) || fresh
 	}
-	return any
+	return fresh
 }
 
 // issued is a certificate that is published, and whose it is.
