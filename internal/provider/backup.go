@@ -115,9 +115,10 @@ func (s *step) actRestore(params *juju.Config) {
 		return
 	}
 	if takeUp {
-		s.record, s.damaged = restored, false
+		s.record = restored
 	}
 	if s.restore(archive) {
+		s.damaged = false
 		s.succeed(results)
 	}
 }

@@ -54,7 +54,7 @@ func (s *step) rollOver() {
 func (s *step) rolloverDue() bool {
 	due := s.rolloverAt()
 	if len(s.retiring) > 0 && s.retiring[0].certificate.NotAfter.After(s.current.certificate.NotAfter) {
-		return false // the operator went back to this one
+		due = s.current.certificate.NotAfter.Add(-s.leafLife()) // the operator went back to this one: not before there is need
 	}
 	if s.now.Before(due) {
 		s.wake(due)
@@ -109,10 +109,12 @@ func (s *step) introduce() {
 
 // vouch has one CA certify another; true when that is done, or cannot be.
 func (s *step) vouch(one, other authority) bool {
-	if !cert.CanCross(one.certificate, s.linked(one.certificate, one.Issuers)...) || s.now.After(one.certificate.NotAfter) || slices.ContainsFunc(other.Crosses, func(text string) bool {
+	may := cert.CanCross(one.certificate, s.linked(one.certificate, one.Issuers)...) && !s.now.After(one.certificate.NotAfter)
+	has := slices.ContainsFunc(other.Crosses, func(text string) bool {
 		cross, err := cert.Parse(text)
 		return err == nil && cert.IssuedBy(cross, one.certificate)
-	}) {
+	})
+	if !may || has {
 		return true
 	}
 	wanted := order.CrossSign{

@@ -5,6 +5,7 @@ package provider
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -168,4 +169,66 @@ func (s *step) entriesOf(generation int, whose string, texts []string) []ledger.
 	}
 	slices.SortFunc(entries, func(a, b ledger.Entry) int { return strings.Compare(a.Serial, b.Serial) })
 	return slices.CompactFunc(entries, func(a, b ledger.Entry) bool { return a.Serial == b.Serial })
+}
+
+// actImport goes on as a CA that another program made: at once where nothing was issued yet, else by a rollover to it.
+func (s *step) actImport(params *juju.Config) {
+	path := params.Text("path", "")
+	if path == "" {
+		s.fail("parameter path is missing: copy the CA to the unit with juju scp, and name the file or folder")
+		return
+	}
+	answer, done := s.await(order.ReadAuthority{
+		Path: path, KeyPath: params.Text("key-path", ""), PassphrasePath: params.Text("passphrase-path", ""),
+	})
+	if !done {
+		return
+	}
+	found := answer.Found
+	certificate, err := cert.Parse(found.Authority.Certificate)
+	if err != nil {
+		s.fail("cannot import the CA: %v", err)
+		return
+	}
+	fresh := s.unused()
+	results := map[string]string{
+		"subject": certificate.Subject.String(), "expires": certificate.NotAfter.UTC().Format(time.RFC3339), "source": found.Source,
+		"issued": strconv.Itoa(len(found.Issued)), "revoked": strconv.Itoa(len(found.Revoked)),
+		"effect": "it takes the place of a CA that has issued nothing",
+	}
+	if !fresh {
+		results["effect"] = "a rollover to it begins: it is published to be trusted first"
+	}
+	usable := s.checkForeign(found)
+	switch {
+	case usable != nil:
+		s.fail("cannot import the CA: %v", usable)
+		return
+	case s.current.slot != nil && certificate.Equal(s.current.certificate):
+		s.fail("this CA is in service already")
+		return
+	case s.record.Next != nil && !fresh:
+		s.fail("a rollover to CA %d is under way: let it end, or run rotate-ca step=abort", s.record.Next.Generation)
+		return
+	case params.Flag("dry-run", false):
+		s.succeed(results)
+		return
+	}
+	generation := s.freeGeneration()
+	if err := s.adopt(found, generation); err != nil {
+		s.fail("cannot import the CA: %v", err)
+		return
+	}
+	if entries := s.entriesOf(generation, "imported", found.Issued); len(entries) > 0 {
+		if _, done := s.await(order.Remember{Entries: entries}); !done {
+			return
+		}
+	}
+	if fresh {
+		s.record = record{Current: s.adopted}
+	} else {
+		s.record.Next, s.record.Last, s.record.Since = &s.adopted, generation, time.Time{}
+	}
+	s.parseRecord()
+	s.succeed(results)
 }

@@ -353,11 +353,15 @@ func TestActionsAreTotal(t *testing.T) {
 				t.Run(fmt.Sprintf("%s %s %s", action, name, where), func(t *testing.T) {
 					t.Parallel()
 					w := open()
+					before := w.peers().OwnApp["authority"]
 					w.snap.Action = &juju.Action{Name: action, Params: params}
 					plan := turn(t, w, noon)
 					require.NotNil(t, plan.Result)
 					require.Equal(t, plan.Result.Failure == "", len(plan.Result.Results) > 0)
 					require.NotContains(t, plan.Result.Failure, "PRIVATE KEY")
+					if plan.Result.Failure != "" && before != "" {
+						require.Equal(t, before, w.peers().OwnApp["authority"], "what fails changes nothing: %s", plan.Result.Failure)
+					}
 					w.snap.Action = nil
 					w.survey()
 					turn(t, w, noon)

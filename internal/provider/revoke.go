@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package provider
+
+import (
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
+	"github.com/signet-charm/signet/internal/juju"
+)
+
+// actRevoke revokes certificates by serial number, name, unit or relation.
+func (s *step) actRevoke(params *juju.Config) {
+	reason, err := cert.ParseReason(params.Text("reason", ""))
+	serial := strings.TrimLeft(strings.ToLower(strings.ReplaceAll(params.Text("serial", ""), ":", "")), "0")
+	name, unit := params.Text("name", ""), params.Text("unit", "")
+	relation := params.Count("relation", -1, -1, 1<<30)
+	switch {
+	case err != nil:
+		s.fail("%v", err)
+		return
+	case s.current.slot == nil:
+		s.fail("there is no CA yet")
+		return
+	case serial == "" && name == "" && unit == "" && relation < 0:
+		s.fail("say what to revoke: serial=, name=, unit= or relation=")
+		return
+	case serial != "" && (len(serial) > 40 || strings.Trim(serial, "0123456789abcdef") != ""):
+		s.fail("serial %q is not a hexadecimal number of at most 20 octets", params.Text("serial", ""))
+		return
+	}
+	var lines []string
+	for _, found := range s.published(func(r juju.Relation, held dialect.Held) bool {
+		return (relation < 0 || r.ID == relation) &&
+			(serial == "" || cert.SerialText(held.Leaf.SerialNumber) == serial) &&
+			(name == "" || held.Leaf.Subject.CommonName == name || slices.Contains(cert.NamesOf(held.Leaf).List(), name)) &&
+			(unit == "" || s.belongs(r, held, unit))
+	}) {
+		one := cert.SerialText(found.leaf.SerialNumber)
+		line := fmt.Sprintf("%s %s", one, found.leaf.Subject)
+		if params.Flag("dry-run", false) || s.revoke(found.generation, revocation(found.leaf, reason)) {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 && serial != "" && name == "" && unit == "" && relation < 0 && !params.Flag("dry-run", false) &&
+		s.revokeUnknown(cert.Revocation{Serial: serial, Reason: reason}) {
+		lines = append(lines, serial+" (not published any more)")
+	}
+	if len(lines) == 0 {
+		s.fail("no certificate that is published and not revoked fits: see the certificates with juju show-unit")
+		return
+	}
+	s.succeed(map[string]string{"revoked": strings.Join(lines, "\n"), "count": strconv.Itoa(len(lines))})
+}
+
+// revocation is what is noted of a certificate to be revoked.
+func revocation(leaf *x509.Certificate, reason cert.Reason) cert.Revocation {
+	one := cert.Revocation{Serial: cert.SerialText(leaf.SerialNumber), Reason: reason, Ends: leaf.NotAfter.UTC()}
+	if reason == cert.KeyCompromise {
+		one.Key, _ = cert.KeyHash(leaf.PublicKey) // what has no hash is nobody's key that could be asked for again
+	}
+	return one
+}
+
+// revokeUnknown revokes a serial number that is not published: replaced since, or issued by a leader that is gone. Whichever
+// of the CAs it was, its certificate must not be trusted.
+func (s *step) revokeUnknown(one cert.Revocation) bool {
+	fresh := false
+	for _, member := range s.members() {
+		fresh = s.revoke(member.Generation, one) || fresh
+	}
+	return fresh
+}
+
+// issued is a certificate that is published, and whose it is.
+type issued struct {
+	generation int
+	leaf       *x509.Certificate
+}
+
+// published gives the certificates of CAs on record that are published and wanted, without doubles.
+func (s *step) published(wanted func(juju.Relation, dialect.Held) bool) []issued {
+	var all []issued
+	for _, relation := range s.snap.On(juju.Provides, dialect.Interface) {
+		for _, held := range dialect.Inventory(s.shelf.restore(relation)) {
+			by, _, ours := s.issuerOf(held.Leaf)
+			doubled := slices.ContainsFunc(all, func(i issued) bool { return i.leaf.Equal(held.Leaf) })
+			if ours && !doubled && wanted(relation, held) {
+				all = append(all, issued{by.Generation, held.Leaf})
+			}
+		}
+	}
+	return all
+}
+
+// belongs reports whether a certificate answers a unit, by Juju's name or the one that it goes by in its own model.
+func (s *step) belongs(relation juju.Relation, held dialect.Held, unit string) bool {
+	if held.Dialect == dialect.Legacy {
+		return held.Unit == dialect.Munge(unit)
+	}
+	for _, ask := range dialect.Read(relation).Asks {
+		if ask.Unit == unit && ask.Dialect == dialect.CSR {
+			current := current(dialect.NewIndex(relation), ask)
+			if leaf, err := cert.Parse(current.Certificate); err == nil && leaf.Equal(held.Leaf) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func anything(juju.Relation, dialect.Held) bool { return true }
