@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -157,6 +158,9 @@ func TestHooksFindTheAgentOnItsSocket(t *testing.T) {
 	outcome, err := agent.Ask(t.Context(), path, "config-changed")
 	require.NoError(t, err)
 	require.Equal(t, "idle: nothing is related", outcome.Status.Message)
+	outcome, err = agent.AskAction(t.Context(), path, juju.Action{Name: "no-such", Params: map[string]any{"pem": strings.Repeat("x", 100_000)}})
+	require.NoError(t, err)
+	require.Equal(t, "no-such cannot be done by this unit now: see its status", outcome.Result.Failure)
 	f.setFailure(errors.New("the disk is full"))
 	_, err = agent.Ask(t.Context(), path, "config-changed")
 	require.EqualError(t, err, "the agent's turn failed: cannot read the model: the disk is full")
@@ -166,6 +170,30 @@ func TestHooksFindTheAgentOnItsSocket(t *testing.T) {
 	require.NoError(t, <-ended)
 	_, err = agent.Ask(t.Context(), path, "config-changed")
 	require.ErrorIs(t, err, agent.ErrNoAgent)
+}
+
+// An agent that goes away in the middle of an action may have done it: unlike a turn, it is not done again by itself.
+func TestAnActionIsNotDoneTwice(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	listener, err := agent.Listen(path)
+	require.NoError(t, err)
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = bufio.NewReader(conn).ReadString('\n')
+			_ = conn.Close()
+		}
+	}()
+	_, err = agent.Ask(t.Context(), path, "config-changed")
+	require.ErrorIs(t, err, agent.ErrNoAgent)
+	_, err = agent.AskAction(t.Context(), path, juju.Action{Name: "rotate-ca"})
+	require.ErrorContains(t, err, "the agent went away during action rotate-ca, and may have done it")
+	require.NotErrorIs(t, err, agent.ErrNoAgent)
 }
 
 // A killed agent leaves its socket behind; its successor takes its place.
