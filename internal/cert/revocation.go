@@ -68,4 +68,6 @@ type Revocation struct {
 	Ends time.Time `json:"ends,omitzero"`
 	// Key is the KeyHash of a key that must not be certified again; empty where the reason says nothing about the key.
 	Key string `json:"key,omitempty"`
+	// Held is that somebody asked again for what was revoked for good, which must not be forgotten.
+	Held bool `json:"held,omitempty"`
 }

@@ -38,11 +38,14 @@ func (s *step) act() {
 		s.fail("only the leader does this: juju run %s/leader %s", s.snap.Application(), s.snap.Action.Name)
 		return
 	}
+	damaged := s.damaged
 	act(params)
 	if len(params.Errors) > 0 {
+		s.decision.Orders = nil
 		s.fail("parameter %s: %s: see juju actions %s", params.Errors[0].Option, params.Errors[0].Reason, s.snap.Application())
 	}
 	if result := s.decision.Result; result == nil || result.Failure != "" {
+		s.damaged = damaged
 		s.takeBack()
 	}
 }

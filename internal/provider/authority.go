@@ -15,6 +15,7 @@ import (
 // findSigner gives the authority in force, or orders one to be made on first leadership, and lets its life go on. Without
 // one that can be shown it reports why and gives false.
 func (s *step) findSigner() bool {
+	s.decision.Climbs = true // until it is known whose the relations are, what they show stays
 	peers, found := s.snap.Peers()
 	if !found {
 		s.report(juju.Waiting, "waiting for the peer relation")
@@ -52,7 +53,8 @@ func (s *step) findSigner() bool {
 // replaceUncertified makes a root of a first CA that waits to be certified where that is not wanted any more.
 func (s *step) replaceUncertified() {
 	waits := s.record.Current.Certificate == "" && s.record.Current.Request != ""
-	if !waits || s.settings.Intermediate || s.snap.Action != nil {
+	byOption := s.record.Current.Made != nil && s.record.Current.Made.Intermediate
+	if !waits || !byOption || s.settings.Intermediate || s.snap.Action != nil {
 		return
 	}
 	if made, done := s.make(s.generation(), cert.Subject{}); done {

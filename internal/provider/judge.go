@@ -51,6 +51,9 @@ func (s *step) judge(issued cert.Issued, spec cert.Spec, ask dialect.Ask) verdic
 	revoked, isRevoked := cert.Revocation{}, false
 	if ours {
 		revoked, isRevoked = s.revocationOf(by.Generation, result.serial)
+	} else if revoked, isRevoked = s.heldBefore(result.serial, ask); isRevoked {
+		result.held, result.reason = true, "it is revoked"
+		return result
 	}
 	switch {
 	case !ours:

@@ -33,7 +33,7 @@ const (
 
 // readRevoked reads what is revoked. What cannot be read stays as it is, and is said.
 func (s *step) readRevoked() {
-	s.revoked = map[int][]cert.Revocation{}
+	s.revoked, s.unread = map[int][]cert.Revocation{}, map[int]bool{}
 	for key, text := range s.peers.OwnApp {
 		var generation int
 		if _, err := fmt.Sscanf(key, revokedPrefix+"%d", &generation); err != nil {
@@ -42,6 +42,7 @@ func (s *step) readRevoked() {
 		var list []cert.Revocation
 		if json.Unmarshal([]byte(text), &list) != nil {
 			s.report(juju.Blocked, "the record of revoked certificates of CA %d is unreadable: restore it from a backup", generation)
+			s.unread[generation] = true
 			continue
 		}
 		s.revoked[generation] = list
@@ -52,6 +53,16 @@ func (s *step) readRevoked() {
 func (s *step) revocationOf(generation int, serial string) (cert.Revocation, bool) {
 	for _, revoked := range s.revoked[generation] {
 		if revoked.Serial == serial {
+			return revoked, true
+		}
+	}
+	return cert.Revocation{}, false
+}
+
+// heldBefore finds what is revoked for good of a CA that is gone.
+func (s *step) heldBefore(serial string, ask dialect.Ask) (cert.Revocation, bool) {
+	for generation := range s.revoked {
+		if revoked, found := s.revocationOf(generation, serial); found && holds(revoked.Reason, ask) {
 			return revoked, true
 		}
 	}
@@ -110,10 +121,18 @@ func (s *step) departed(before juju.Relation, after juju.OwnBags, asks []dialect
 func (s *step) publishRevoked() {
 	bag := s.peerBag()
 	known := map[string]bool{}
+	onRecord := map[int]bool{}
 	for _, one := range s.record.slots() {
-		revoked := fmt.Sprintf("%s%d", revokedPrefix, one.Generation)
-		known[revoked], known[fmt.Sprintf("%s%d", crlPrefix, one.Generation)] = true, true
-		if list := s.remembered(one.Generation); len(list) > 0 {
+		onRecord[one.Generation] = true
+		known[fmt.Sprintf("%s%d", crlPrefix, one.Generation)], known[fmt.Sprintf("%s%d", revokedPrefix, one.Generation)] = true, true
+	}
+	for generation := range s.unread {
+		known[fmt.Sprintf("%s%d", revokedPrefix, generation)] = true
+	}
+	for generation := range s.revoked { // what is revoked for good outlives its CA
+		revoked := fmt.Sprintf("%s%d", revokedPrefix, generation)
+		known[revoked] = true
+		if list := s.remembered(generation, onRecord[generation]); len(list) > 0 {
 			if text, err := json.Marshal(list); err == nil {
 				bag[revoked] = string(text)
 			}
@@ -123,6 +142,9 @@ func (s *step) publishRevoked() {
 	}
 	for _, member := range s.members() {
 		crl, list := fmt.Sprintf("%s%d", crlPrefix, member.Generation), s.listed(member.Generation)
+		if s.unread[member.Generation] {
+			continue // a list without what cannot be read would take it back
+		}
 		if s.settings.Listen != "" || len(list) > 0 || bag[crl] != "" {
 			s.signList(bag, crl, member, list)
 		}
@@ -140,12 +162,16 @@ func (s *step) listed(generation int) []cert.Revocation {
 	})
 }
 
-// remembered is what the record has to say: besides that, what is revoked for good and still asked for, and keys that are
-// not to be certified again.
-func (s *step) remembered(generation int) []cert.Revocation {
-	return slices.DeleteFunc(slices.Clone(s.revoked[generation]), func(one cert.Revocation) bool {
-		over := !one.Ends.IsZero() && s.now.After(one.Ends.Add(2*listLife))
-		return over && one.Key == "" && !s.withheld[one.Serial]
+// remembered is what is to be written down: besides that, what was revoked for good and asked for again, and keys that are
+// not to be certified again. These outlive their CA.
+func (s *step) remembered(generation int, onRecord bool) []cert.Revocation {
+	list := slices.Clone(s.revoked[generation])
+	for i := range list {
+		list[i].Held = list[i].Held || s.withheld[list[i].Serial]
+	}
+	return slices.DeleteFunc(list, func(one cert.Revocation) bool {
+		over := !onRecord || !one.Ends.IsZero() && s.now.After(one.Ends.Add(2*listLife))
+		return over && one.Key == "" && !one.Held
 	})
 }
 

@@ -35,19 +35,21 @@ func (s *step) actRevoke(params *juju.Config) {
 		return
 	}
 	var lines []string
+	published := false
 	for _, found := range s.published(func(r juju.Relation, held dialect.Held) bool {
 		return (relation < 0 || r.ID == relation) &&
 			(serial == "" || cert.SerialText(held.Leaf.SerialNumber) == serial) &&
 			(name == "" || held.Leaf.Subject.CommonName == name || slices.Contains(cert.NamesOf(held.Leaf).List(), name)) &&
 			(unit == "" || s.belongs(r, held, unit))
 	}) {
+		published = true
 		one := cert.SerialText(found.leaf.SerialNumber)
 		line := fmt.Sprintf("%s %s", one, found.leaf.Subject)
 		if params.Flag("dry-run", false) || s.revoke(found.generation, revocation(found.leaf, reason)) {
 			lines = append(lines, line)
 		}
 	}
-	if len(lines) == 0 && serial != "" && name == "" && unit == "" && relation < 0 && !params.Flag("dry-run", false) &&
+	if !published && serial != "" && name == "" && unit == "" && relation < 0 && !params.Flag("dry-run", false) &&
 		s.revokeUnknown(cert.Revocation{Serial: serial, Reason: reason}) {
 		lines = append(lines, serial+" (not published any more)")
 	}

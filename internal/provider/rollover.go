@@ -310,7 +310,7 @@ func (s *step) issuersOf(a authority) []string {
 // joined puts two ways up into one chain. A root's own certificate is left out: who has it needs no other. An
 // intermediate's way stays, and what some take for the root stays last.
 func joined(own, other []string) []string {
-	if len(own) == 1 {
+	if len(own) == 1 && selfSigned(own[0]) {
 		return other
 	}
 	chain := slices.Clone(own[:len(own)-1])

@@ -52,6 +52,7 @@ type step struct {
 	keys     map[int]cert.Key          // of CAs that were made or found in this very turn, by generation
 	signer   order.Signer              // the current CA with its key
 	above    []*x509.Certificate       // the current CA, and what is above it; read when it is needed
+	unread   map[int]bool              // generations whose record of that cannot be read
 	withheld map[string]bool           // serial numbers of what is revoked for good and still asked for
 	revoked  map[int][]cert.Revocation // by generation
 	sealed   bool                      // private keys can travel through the peer relation

@@ -190,7 +190,7 @@ func (s *step) actImport(params *juju.Config) {
 		s.fail("cannot import the CA: %v", err)
 		return
 	}
-	fresh := s.unused()
+	fresh := s.current.slot == nil || s.unused() // without a CA nothing is cut
 	results := map[string]string{
 		"subject": certificate.Subject.String(), "expires": certificate.NotAfter.UTC().Format(time.RFC3339), "source": found.Source,
 		"issued": strconv.Itoa(len(found.Issued)), "revoked": strconv.Itoa(len(found.Revoked)),

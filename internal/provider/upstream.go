@@ -79,12 +79,18 @@ func (s *step) reportUncertified() {
 func (s *step) takeOffers(relation juju.Relation, wants []dialect.Want, asking []*slot) {
 	offers, denials := dialect.Offers(relation, s.snap.Unit, wants)
 	for _, denial := range denials {
-		s.report(juju.Waiting, "%s refuses to certify the CA: %s", relation.RemoteApp, denial)
+		if !slices.ContainsFunc(s.retiring, func(old authority) bool { return old.Request == denial.Request }) {
+			s.report(juju.Waiting, "%s refuses to certify the CA: %s", relation.RemoteApp, denial)
+		}
 	}
 	taken := map[int]bool{}
 	for _, offer := range offers {
 		one := asking[offer.Want]
 		if taken[offer.Want] {
+			continue
+		}
+		retiring := slices.ContainsFunc(s.retiring, func(old authority) bool { return old.Generation == one.Generation })
+		if offer.Revoked && retiring { // it is being replaced
 			continue
 		}
 		if offer.Revoked {

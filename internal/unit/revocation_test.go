@@ -300,3 +300,50 @@ func TestACAWithoutKeyUsageGoesOn(t *testing.T) {
 	require.NoError(t, etcdLeaf(t, w).CheckSignatureFrom(ca.cert))
 	require.Contains(t, w.peers().OwnApp["crl.2"], "X509 CRL")
 }
+
+// What is revoked for good stays so when its CA is replaced, and when a relation is not shown for a while.
+func TestRevocationsForGoodOutliveTheirCA(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []string{"privilegeWithdrawn", "keyCompromise"} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			w := withRequest(t)
+			first := onlyEntry(t, w)
+			require.Empty(t, w.act(noon, "revoke", "serial", serialText(parsed(t, first.Certificate)), "reason", reason).Failure)
+			w.rotate(noon, "start", "advance")
+			for range 3 {
+				turn(t, w, noon.AddDate(0, 0, 100))
+			}
+			require.Empty(t, w.authorities().Retiring)
+			all := w.snap.Relations
+			w.snap.Relations = all[:1]
+			turn(t, w, noon.AddDate(0, 0, 110))
+			w.snap.Relations = append(w.snap.Relations[:1:1], all[1:]...)
+			turn(t, w, noon.AddDate(0, 0, 111))
+			require.Equal(t, first.Certificate, onlyEntry(t, w).Certificate)
+			require.True(t, onlyEntry(t, w).Revoked)
+		})
+	}
+}
+
+func TestRevokingTwiceIsSaid(t *testing.T) {
+	t.Parallel()
+	w := withRequest(t)
+	serial := serialText(parsed(t, onlyEntry(t, w).Certificate))
+	w.rotate(noon, "start")
+	require.Empty(t, w.act(noon, "revoke", "serial", serial, "reason", "privilegeWithdrawn").Failure)
+	require.Contains(t, w.act(noon, "revoke", "serial", serial).Failure, "no certificate that is published and not revoked fits")
+}
+
+// A record that cannot be read stays, and no list is signed that would take back what is in it.
+func TestAnUnreadableRecordOfRevocationsStays(t *testing.T) {
+	t.Parallel()
+	w := withRequest(t)
+	require.Empty(t, w.act(noon, "revoke", "serial", "1234").Failure)
+	list := w.peers().OwnApp["crl.1"]
+	w.snap.Relations[0].OwnApp["revoked.1"] = "{"
+	turn(t, w, noon.AddDate(0, 0, 6))
+	require.Equal(t, "{", w.peers().OwnApp["revoked.1"])
+	require.Equal(t, list, w.peers().OwnApp["crl.1"])
+	require.Equal(t, juju.Blocked, w.snap.Status.Level)
+}

@@ -306,3 +306,122 @@ func decideUnaided(snap juju.Snapshot) {
 		}
 	}
 }
+
+// Until it is known whose the relation with the CA above is, what it shows stays.
+func TestRequestsOfCAsStayWhereNothingIsKnown(t *testing.T) {
+	t.Parallel()
+	for sentence, spoil := range map[string]func(*world){
+		"the record is damaged":       func(w *world) { w.snap.Relations[0].OwnApp["authority"] = "{" },
+		"there is no peer relation":   func(w *world) { w.snap.Relations = w.snap.Relations[1:] },
+		"another unit is to make one": func(w *world) { w.snap.Leader, w.snap.Relations[0].OwnApp = false, juju.Bag{} },
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			w := intermediate(t)
+			w.certify(t, newScriptedCA(t, "root"))
+			shown := func() string {
+				for _, relation := range w.snap.On(juju.Requires, "tls-certificates") {
+					return relation.OwnUnit["certificate_signing_requests"]
+				}
+				return ""
+			}
+			before := shown()
+			require.NotEmpty(t, before)
+			spoil(w)
+			turn(t, w, noon.Add(time.Hour))
+			require.Equal(t, before, shown())
+		})
+	}
+}
+
+// That the CA above revokes a CA which is being replaced is what should happen.
+func TestARetiringCAMayBeRevokedAbove(t *testing.T) {
+	t.Parallel()
+	w, root := intermediate(t), newScriptedCA(t, "root")
+	w.certify(t, root)
+	w.rotate(noon, "start")
+	w.certify(t, root)
+	old := parsed(t, w.authorities().Retiring[0].Certificate)
+	var list []map[string]any
+	decoded(t, w.snap.Relations[1].RemoteApplication["certificates"], &list)
+	for _, entry := range list {
+		entry["revoked"] = parsed(t, entry["certificate"].(string)).Equal(old)
+	}
+	w.snap.Relations[1].RemoteApplication["certificates"] = encoded(t, list)
+	turn(t, w, noon.Add(time.Hour))
+	require.Equal(t, juju.Active, w.snap.Status.Level, w.snap.Status.Message)
+}
+
+// lostCA is an application that publishes what a CA issued of which nothing is left.
+func lostCA(t *testing.T) (*world, *world) {
+	before, w := withEtcd(t), newWorld(t)
+	w.snap.Relations = append([]juju.Relation(nil), before.snap.Relations...)
+	w.snap.Relations[0].OwnApp = nil
+	turn(t, w, noon)
+	require.Contains(t, w.snap.Status.Message, "the CA is lost although certificates were issued")
+	return w, before
+}
+
+// A request by hand is no second CA: nothing is issued anew until its answer is there.
+func TestALostCAIsReplacedByHandOnly(t *testing.T) {
+	t.Parallel()
+	w, _ := lostCA(t)
+	leaf := etcdLeaf(t, w)
+	request := w.act(noon, "get-csr", "common-name", "Below").Results["output"]
+	turn(t, w, noon.Add(time.Hour))
+	require.Equal(t, leaf.Raw, etcdLeaf(t, w).Raw)
+	root := newScriptedCA(t, "root")
+	require.Empty(t, w.act(noon, "upload-signed-csr", "pem", text(root.certifyCA(request)), "root-ca", text(root.cert)).Failure)
+}
+
+// The lost CA brought back by import-ca goes on, with what it revoked.
+func TestALostCAIsBroughtBack(t *testing.T) {
+	t.Parallel()
+	w, before := lostCA(t)
+	leaf := etcdLeaf(t, w)
+	secret, _ := before.snap.Secret("ca-1")
+	require.Empty(t, w.decideWith(noon, importCA(), order.Answer{
+		Order: order.ReadAuthority{Path: "/x"}.ID(), State: order.Done, Found: order.Found{
+			Source: "PEM", Key: cert.NewKey(secret.Content["private-key"]),
+			Authority: cert.Authority{Certificate: before.authorities().Current.Certificate},
+			Revoked:   []cert.Revocation{{Serial: "1234", Time: noon}},
+		},
+	}).Failure)
+	for range 3 {
+		w.survey()
+		turn(t, w, noon.Add(time.Minute))
+	}
+	require.Equal(t, before.authorities().Current.Certificate, w.authorities().Current.Certificate)
+	require.Contains(t, w.peers().OwnApp["revoked.1"], "1234")
+	require.Equal(t, leaf.Raw, etcdLeaf(t, w).Raw)
+}
+
+// An intermediate whose root is not known yet is not left out of chains.
+func TestAnIntermediateWithoutItsRootIsInChains(t *testing.T) {
+	t.Parallel()
+	w, root := withRequest(t), newScriptedCA(t, "corporate root")
+	below := root.certifyCA(w.act(noon, "get-csr", "common-name", "Below").Results["output"])
+	require.Empty(t, w.act(noon, "upload-signed-csr", "pem", text(below)).Failure)
+	w.rotate(noon, "advance")
+	now := noon.Add(time.Hour)
+	turn(t, w, now)
+	entry := onlyEntry(t, w)
+	require.NoError(t, verifies(t, parsed(t, entry.Certificate), entry.Chain[1:], root.cert, now))
+}
+
+// Nothing of an action with a parameter that is no good is done.
+func TestABadParameterDoesNothing(t *testing.T) {
+	t.Parallel()
+	w := withEtcd(t)
+	w.snap.Action = &juju.Action{Name: "rotate-ca", Params: map[string]any{"step": "bogus"}}
+	plan := unit.Decide(noon, w.snap, nil)
+	require.Contains(t, plan.Result.Failure, "parameter step")
+	require.Empty(t, plan.Orders)
+
+	w.snap.Action = nil
+	backup := backupOf(w)
+	w.snap.Relations[0].OwnApp["authority"] = "{"
+	result := w.decideWith(noon, juju.Action{Name: "restore", Params: map[string]any{"name": "x", "dry-run": "maybe"}}, backup)
+	require.Contains(t, result.Failure, "parameter dry-run")
+	require.Equal(t, "{", w.peers().OwnApp["authority"])
+}
