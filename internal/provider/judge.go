@@ -48,14 +48,10 @@ func (s *step) judge(issued cert.Issued, spec cert.Spec, ask dialect.Ask) verdic
 		by.outlives(leaf)
 	}
 	result.adopted = ours && leaf.NotBefore.Before(by.Adopted)
-	revoked, isRevoked := cert.Revocation{}, false
-	if ours {
-		revoked, isRevoked = s.revocationOf(by.Generation, result.serial)
-	} else if revoked, isRevoked = s.heldBefore(result.serial, ask); isRevoked {
-		result.held, result.reason = true, "it is revoked"
-		return result
-	}
+	revoked, isRevoked := s.revocationOf(by.generation(), result.serial)
 	switch {
+	case !ours && s.heldBefore(result.serial, ask):
+		result.held, result.reason = true, "it is revoked"
 	case !ours:
 		result.reason = "another CA issued it"
 	case isRevoked:

@@ -91,6 +91,14 @@ type authority struct {
 	certificate *x509.Certificate
 }
 
+// generation is the CA's number; 0 for none.
+func (a authority) generation() int {
+	if a.slot == nil {
+		return 0
+	}
+	return a.Generation
+}
+
 // root is the certificate to trust.
 func (a authority) root() string { return a.public().Root() }
 

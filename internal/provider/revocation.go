@@ -59,14 +59,14 @@ func (s *step) revocationOf(generation int, serial string) (cert.Revocation, boo
 	return cert.Revocation{}, false
 }
 
-// heldBefore finds what is revoked for good of a CA that is gone.
-func (s *step) heldBefore(serial string, ask dialect.Ask) (cert.Revocation, bool) {
+// heldBefore reports whether a certificate of a CA that is gone was revoked for good.
+func (s *step) heldBefore(serial string, ask dialect.Ask) bool {
 	for generation := range s.revoked {
 		if revoked, found := s.revocationOf(generation, serial); found && holds(revoked.Reason, ask) {
-			return revoked, true
+			return true
 		}
 	}
-	return cert.Revocation{}, false
+	return false
 }
 
 // revoke notes that a certificate must no longer be trusted; false when that was known.
