@@ -23,7 +23,7 @@ func TestInstalledFiles(t *testing.T) {
 	t.Parallel()
 	folder := os.Getenv("SIGNET_BUNDLE")
 	if folder == "" {
-		t.Skip("SIGNET_BUNDLE names no folder with installed files")
+		t.Skip("for files that signet has laid on a machine: set SIGNET_BUNDLE to their folder, as make e2e-kubernetes does")
 	}
 	judge(t, folder)
 }

@@ -338,7 +338,7 @@ func TestTheToolsOfAgeAndTarReadIt(t *testing.T) {
 	t.Parallel()
 	tool, err := exec.LookPath("age")
 	if err != nil {
-		t.Skip("needs the program age")
+		t.Skip("the program age, which shall read what is written here, is not installed")
 	}
 	owner, content := identity(t), sample(t)
 	path, err := archive.Write(folder(t), content, archive.Locks{Recipients: []string{owner.Recipient().String()}})

@@ -72,31 +72,17 @@ func TestACrashAnywhereGivesOneRequestAndOneCrossCertificate(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
-			clean := newMemory()
-			done(t, clean.open(), o)
-			for n := 1; n <= clean.writes; n++ {
-				for _, happened := range []bool{false, true} {
-					name := fmt.Sprintf("write %d, done %t", n, happened)
-					memory := newMemory()
-					memory.failAt, memory.done = n, happened
-					cut := memory.open().Carry(t.Context(), o)
-					memory.mend()
-					again := done(t, memory.open(), o)
-					if cut.State == order.Done {
-						require.Equal(t, cut, again, name)
-					}
-					require.Equal(t, again, done(t, memory.open(), o), name)
-					require.LessOrEqual(t, memory.issues()[string(o.ID())], 1, name)
-					if again.Request == "" {
-						continue
-					}
-					request, err := cert.ParseRequest(again.Request)
-					require.NoError(t, err)
-					private, err := cert.ParseKey(again.Key)
-					require.NoError(t, err)
-					require.True(t, cert.SameKey(private.Public(), request.PublicKey), name)
+			atEachWrite(t, o, func(name string, memory *memory, again order.Answer) {
+				require.LessOrEqual(t, memory.issues()[string(o.ID())], 1, name)
+				if again.Request == "" {
+					return
 				}
-			}
+				request, err := cert.ParseRequest(again.Request)
+				require.NoError(t, err)
+				private, err := cert.ParseKey(again.Key)
+				require.NoError(t, err)
+				require.True(t, cert.SameKey(private.Public(), request.PublicKey), name)
+			})
 		})
 	}
 }

@@ -309,34 +309,43 @@ func TestACrashAnywhereGivesOneCertificate(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
-			clean := newMemory()
-			done(t, clean.open(), o)
-			for n := 1; n <= clean.writes; n++ {
-				for _, happened := range []bool{false, true} {
-					name := fmt.Sprintf("write %d, done %t", n, happened)
-					memory := newMemory()
-					memory.failAt, memory.done = n, happened
-					cut := memory.open().Carry(t.Context(), o)
-					memory.mend()
-					again := done(t, memory.open(), o)
-					if cut.State == order.Done {
-						require.Equal(t, cut, again, name)
-					}
-					require.Equal(t, again, done(t, memory.open(), o), name)
-					require.Equal(t, map[string]int{string(o.ID()): 1}, memory.issues(), name)
-					certificate := again.Issued.Certificate + again.Authority.Certificate
-					recorded, known, err := memory.Serial(again.Serial)
-					require.NoError(t, err)
-					require.True(t, known)
-					require.Equal(t, certificate, recorded.Certificate, name)
-					for _, key := range []cert.Key{again.Key, again.Issued.Key} {
-						require.True(t, key.IsZero() || cert.KeyMatches(key, parse(t, certificate)), name)
-					}
-					stored, err := memory.Names("")
-					require.NoError(t, err)
-					require.LessOrEqual(t, len(stored), 2, "no key is left that nothing names: %v", stored)
+			atEachWrite(t, o, func(name string, memory *memory, again order.Answer) {
+				require.Equal(t, map[string]int{string(o.ID()): 1}, memory.issues(), name)
+				certificate := again.Issued.Certificate + again.Authority.Certificate
+				recorded, known, err := memory.Serial(again.Serial)
+				require.NoError(t, err)
+				require.True(t, known)
+				require.Equal(t, certificate, recorded.Certificate, name)
+				for _, key := range []cert.Key{again.Key, again.Issued.Key} {
+					require.True(t, key.IsZero() || cert.KeyMatches(key, parse(t, certificate)), name)
 				}
-			}
+				stored, err := memory.Names("")
+				require.NoError(t, err)
+				require.LessOrEqual(t, len(stored), 2, "no key is left that nothing names: %v", stored)
+			})
 		})
+	}
+}
+
+// atEachWrite carries an order out with power lost at each write, done or not, and again, and checks what came of it: the
+// same answer each time, and what the test wants of it.
+func atEachWrite(t *testing.T, o order.Order, check func(name string, memory *memory, again order.Answer)) {
+	t.Helper()
+	clean := newMemory()
+	done(t, clean.open(), o)
+	for n := 1; n <= clean.writes; n++ {
+		for _, happened := range []bool{false, true} {
+			name := fmt.Sprintf("write %d, done %t", n, happened)
+			memory := newMemory()
+			memory.failAt, memory.done = n, happened
+			cut := memory.open().Carry(t.Context(), o)
+			memory.mend()
+			again := done(t, memory.open(), o)
+			if cut.State == order.Done {
+				require.Equal(t, cut, again, name)
+			}
+			require.Equal(t, again, done(t, memory.open(), o), name)
+			check(name, memory, again)
+		}
 	}
 }

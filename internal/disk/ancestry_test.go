@@ -61,7 +61,7 @@ func TestInstallWhereOthersCanWrite(t *testing.T) {
 		"somebody else's": {func(t *testing.T, base string) string {
 			dir := makeWith(0o755)(t, base)
 			if os.Chown(dir, nobody, nobody) != nil {
-				t.Skip("only root can give folders away")
+				t.Skip("only root can make a folder somebody else's, which the case needs")
 			}
 			return dir
 		}, "pki"},
@@ -69,7 +69,7 @@ func TestInstallWhereOthersCanWrite(t *testing.T) {
 			link := filepath.Join(base, "link")
 			require.NoError(t, os.Symlink(makeWith(0o755)(t, base), link))
 			if os.Lchown(link, nobody, nobody) != nil {
-				t.Skip("only root can give links away")
+				t.Skip("only root can make a link somebody else's, which the case needs")
 			}
 			return link
 		}, "link"},

@@ -160,7 +160,7 @@ func TestTheTrustStoreIsRefreshed(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"update-ca-certificates", "openssl"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Skip("no " + program + " here")
+			t.Skip(program + ", which is run for real here, is not installed")
 		}
 	}
 	root := t.TempDir()

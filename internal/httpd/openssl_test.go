@@ -22,7 +22,7 @@ import (
 func TestOpenSSLAgrees(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("no openssl here")
+		t.Skip("openssl, whose opinion is asked here, is not installed")
 	}
 	now := time.Now()
 	for _, keys := range []cert.KeyType{cert.P256, cert.P384, cert.RSA2048} {

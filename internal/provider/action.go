@@ -141,7 +141,7 @@ func (s *step) freeGeneration() int {
 	next := s.generation()
 	for _, secret := range s.snap.Secrets {
 		var taken int
-		if _, err := fmt.Sscanf(secret.Label, authorityLabel(0)[:len("ca-")]+"%d", &taken); err == nil {
+		if _, err := fmt.Sscanf(secret.Label, authorityLabelPrefix+"%d", &taken); err == nil {
 			next = max(next, taken+1)
 		}
 	}

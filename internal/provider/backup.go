@@ -47,7 +47,7 @@ func (s *step) actBackup(params *juju.Config) {
 		}
 	}
 	for _, one := range s.record.slots() {
-		key, ok := s.keyFor(one)
+		key, ok := s.keyFor(*one)
 		if !ok {
 			return
 		}
@@ -161,7 +161,7 @@ func (s *step) restore(archive order.Archive) bool {
 	for _, one := range s.record.slots() {
 		for _, key := range archive.Keys {
 			if one.fits(key) { // generations of two applications may have the same number
-				s.keepKey(one, key)
+				s.keepKey(*one, key)
 			}
 		}
 	}

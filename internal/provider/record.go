@@ -71,13 +71,16 @@ func (s slot) fits(key cert.Key) bool {
 	return err == nil && cert.SameKey(private.Public(), public)
 }
 
-// slots are all CAs on record.
-func (r record) slots() []slot {
-	all := []slot{r.Current}
+// slots are all CAs on record, to be changed in place.
+func (r *record) slots() []*slot {
+	all := []*slot{&r.Current}
 	if r.Next != nil {
-		all = append(all, *r.Next)
+		all = append(all, r.Next)
 	}
-	return append(all, r.Retiring...)
+	for i := range r.Retiring {
+		all = append(all, &r.Retiring[i])
+	}
+	return all
 }
 
 func (s slot) public() cert.Authority {
@@ -102,7 +105,11 @@ func (a authority) generation() int {
 // root is the certificate to trust.
 func (a authority) root() string { return a.public().Root() }
 
-func authorityLabel(generation int) string { return fmt.Sprintf("ca-%d", generation) }
+const authorityLabelPrefix = "ca-"
+
+func authorityLabel(generation int) string {
+	return fmt.Sprintf("%s%d", authorityLabelPrefix, generation)
+}
 
 // readRecord reads what is written down, and parses each CA once for all comparisons.
 func (s *step) readRecord(written string) bool {
@@ -215,7 +222,7 @@ func (s *step) keysAreSafe() bool {
 	for _, one := range s.record.slots() {
 		key := s.keys[one.Generation]
 		certificate, err := cert.Parse(one.Certificate)
-		if key.IsZero() || err != nil || s.holdsKey(authority{&one, certificate}) {
+		if key.IsZero() || err != nil || s.holdsKey(authority{one, certificate}) {
 			continue
 		}
 		answer, done := s.obtain(order.KeepKey{Signer: order.Signer{Authority: one.public(), Key: key}})

@@ -26,6 +26,10 @@ const (
 	crlPrefix     = "crl."     // PEM
 )
 
+func revokedKey(generation int) string { return fmt.Sprintf("%s%d", revokedPrefix, generation) }
+
+func crlKey(generation int) string { return fmt.Sprintf("%s%d", crlPrefix, generation) }
+
 const (
 	listLife      = 7 * 24 * time.Hour  // of a revocation list; it is signed anew at half of that
 	responderLife = 30 * 24 * time.Hour // of the certificate that OCSP responses are signed with
@@ -124,13 +128,13 @@ func (s *step) publishRevoked() {
 	onRecord := map[int]bool{}
 	for _, one := range s.record.slots() {
 		onRecord[one.Generation] = true
-		known[fmt.Sprintf("%s%d", crlPrefix, one.Generation)], known[fmt.Sprintf("%s%d", revokedPrefix, one.Generation)] = true, true
+		known[crlKey(one.Generation)], known[revokedKey(one.Generation)] = true, true
 	}
 	for generation := range s.unread {
-		known[fmt.Sprintf("%s%d", revokedPrefix, generation)] = true
+		known[revokedKey(generation)] = true
 	}
 	for generation := range s.revoked { // what is revoked for good outlives its CA
-		revoked := fmt.Sprintf("%s%d", revokedPrefix, generation)
+		revoked := revokedKey(generation)
 		known[revoked] = true
 		if list := s.remembered(generation, onRecord[generation]); len(list) > 0 {
 			if text, err := json.Marshal(list); err == nil {
@@ -141,7 +145,7 @@ func (s *step) publishRevoked() {
 		}
 	}
 	for _, member := range s.members() {
-		crl, list := fmt.Sprintf("%s%d", crlPrefix, member.Generation), s.listed(member.Generation)
+		crl, list := crlKey(member.Generation), s.listed(member.Generation)
 		if s.unread[member.Generation] {
 			continue // a list without what cannot be read would take it back
 		}

@@ -35,8 +35,7 @@ func (s *step) rollOver() {
 		s.introduce()
 	}
 	if s.next.slot != nil && !s.record.Since.IsZero() && !s.record.Paused {
-		sameRoot := s.next.root() == s.current.root()
-		if ready := s.record.Since.Add(s.trustWait()); sameRoot || s.everybodyTrusts(s.next) || !s.now.Before(ready) {
+		if ready := s.record.Since.Add(s.trustWait()); s.sameRoot() || s.everybodyTrusts(s.next) || !s.now.Before(ready) {
 			s.moveOn()
 		} else {
 			s.wake(ready)
@@ -97,15 +96,13 @@ func (s *step) beginRollover(subject cert.Subject) bool {
 
 // introduce has the two CAs vouch for each other, where they may, and publishes the next one from now on.
 func (s *step) introduce() {
-	sameRoot := s.next.root() == s.current.root()
-	if !sameRoot && !(s.vouch(s.current, s.next) && s.vouch(s.next, s.current)) {
-		return
-	}
-	s.record.Since = s.now.UTC().Truncate(time.Second)
-	if sameRoot && !s.record.Paused { // everybody trusts it already
-		s.moveOn()
+	if s.sameRoot() || s.vouch(s.current, s.next) && s.vouch(s.next, s.current) {
+		s.record.Since = s.now.UTC().Truncate(time.Second)
 	}
 }
+
+// sameRoot reports whether everybody who trusts the current CA trusts the next one already.
+func (s *step) sameRoot() bool { return s.next.root() == s.current.root() }
 
 // vouch has one CA certify another; true when that is done, or cannot be.
 func (s *step) vouch(one, other authority) bool {
@@ -221,13 +218,7 @@ func (s *step) holds(a authority) bool {
 
 // dropCrosses forgets what CAs vouched that are no longer on record.
 func (s *step) dropCrosses() {
-	slots := []*slot{&s.record.Current}
-	if s.record.Next != nil {
-		slots = append(slots, s.record.Next)
-	}
-	for i := range s.record.Retiring {
-		slots = append(slots, &s.record.Retiring[i])
-	}
+	slots := s.record.slots()
 	for _, one := range slots {
 		one.Crosses = slices.DeleteFunc(slices.Clone(one.Crosses), func(text string) bool {
 			cross, err := cert.Parse(text)

@@ -3,8 +3,6 @@
 package provider
 
 import (
-	"fmt"
-
 	"github.com/signet-charm/signet/internal/cert"
 )
 
@@ -44,7 +42,7 @@ func (s *step) serveOthers() {
 		s.decision.Serve.Authorities = append(s.decision.Serve.Authorities, Served{
 			Generation:   member.Generation,
 			Certificate:  member.Certificate,
-			CRL:          bag[fmt.Sprintf("%s%d", crlPrefix, member.Generation)],
+			CRL:          bag[crlKey(member.Generation)],
 			Responder:    secret.Content[certMember],
 			ResponderKey: cert.NewKey(secret.Content[keyMember]),
 		})

@@ -102,45 +102,42 @@ func (s *step) reportReading(answer order.Answer, path string) {
 
 // adopt makes a slot of another program's CA, in s.adopted, keeps its key, and carries on what it revoked and issued.
 func (s *step) adopt(found order.Found, generation int) error {
-	if err := s.checkForeign(found); err != nil {
-		return err
-	}
-	certificate, err := cert.Parse(found.Authority.Certificate)
+	one, key, err := s.foreign(found)
 	if err != nil {
 		return err
 	}
-	private, err := cert.ParseKey(found.Key)
-	if err != nil {
-		return fmt.Errorf("its key is unusable: %w", err)
-	}
-	above := s.linked(certificate, found.Authority.Issuers)
-	key, err := cert.EncodeKey(private)
-	if err != nil {
-		return fmt.Errorf("its key is unusable: %w", err)
-	}
-	s.adopted = slot{
-		Generation: generation, Certificate: cert.EncodeCertificates(certificate), Issuers: encodeAll(above),
-		Made: s.options(), Adopted: s.now.UTC().Truncate(time.Second),
-	}
+	one.Generation = generation
+	s.adopted = one
 	s.keepKey(s.adopted, key)
 	s.addRevoked(generation, found.Revoked...)
 	return nil
 }
 
-// checkForeign says why another program's CA cannot go on here.
-func (s *step) checkForeign(found order.Found) error {
+// foreign gives another program's CA as a slot without a number, and its key; the error says why it cannot go on here.
+func (s *step) foreign(found order.Found) (slot, cert.Key, error) {
 	certificate, err := cert.Parse(found.Authority.Certificate)
 	if err != nil {
-		return err
+		return slot{}, cert.Key{}, err
 	}
 	private, err := cert.ParseKey(found.Key)
 	if err != nil {
-		return fmt.Errorf("its key is unusable: %w", err)
+		return slot{}, cert.Key{}, fmt.Errorf("its key is unusable: %w", err)
 	}
 	if _, err := cert.KeyTypeOf(certificate.PublicKey); err != nil {
-		return err
+		return slot{}, cert.Key{}, err
 	}
-	return cert.CheckAuthority(certificate, s.linked(certificate, found.Authority.Issuers), private.Public(), s.now)
+	above := s.linked(certificate, found.Authority.Issuers)
+	if err := cert.CheckAuthority(certificate, above, private.Public(), s.now); err != nil {
+		return slot{}, cert.Key{}, err
+	}
+	key, err := cert.EncodeKey(private)
+	if err != nil {
+		return slot{}, cert.Key{}, fmt.Errorf("its key is unusable: %w", err)
+	}
+	return slot{
+		Certificate: cert.EncodeCertificates(certificate), Issuers: encodeAll(above),
+		Made: s.options(), Adopted: s.now.UTC().Truncate(time.Second),
+	}, key, nil
 }
 
 // remember has the certificates that another program issued recorded; true when that is done.
@@ -199,10 +196,9 @@ func (s *step) actImport(params *juju.Config) {
 	if !fresh {
 		results["effect"] = "a rollover to it begins: it is published to be trusted first"
 	}
-	usable := s.checkForeign(found)
-	switch {
-	case usable != nil:
-		s.fail("cannot import the CA: %v", usable)
+	switch _, _, err := s.foreign(found); {
+	case err != nil:
+		s.fail("cannot import the CA: %v", err)
 		return
 	case s.current.slot != nil && certificate.Equal(s.current.certificate):
 		s.fail("this CA is in service already")

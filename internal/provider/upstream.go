@@ -44,14 +44,7 @@ func (s *step) climb() {
 // asking are the CAs whose requests are shown: those that a relation certified, as long as they are on record, so that
 // nobody takes their certificates for given back; and where that is how CAs are made, those that wait.
 func (s *step) asking() []*slot {
-	slots := []*slot{&s.record.Current}
-	if s.record.Next != nil {
-		slots = append(slots, s.record.Next)
-	}
-	for i := range s.record.Retiring {
-		slots = append(slots, &s.record.Retiring[i])
-	}
-	return slices.DeleteFunc(slots, func(one *slot) bool {
+	return slices.DeleteFunc(s.record.slots(), func(one *slot) bool {
 		return one.Request == "" || !one.Upstream && (!s.settings.Intermediate || one.Certificate != "")
 	})
 }

@@ -24,7 +24,7 @@ type debian struct{ pki string }
 func newDebian(t *testing.T) debian {
 	t.Helper()
 	if _, err := os.Stat(easyRSA); err != nil {
-		t.Skip("easy-rsa is not installed")
+		t.Skip("easy-rsa, whose CA is read here, is not installed")
 	}
 	d := debian{filepath.Join(t.TempDir(), "pki")}
 	d.run(t, "init-pki")

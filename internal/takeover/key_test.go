@@ -173,7 +173,7 @@ func TestPKCS12ThatIsNotInOrder(t *testing.T) {
 func TestWhatOpenSSLWrites(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("openssl is not installed")
+		t.Skip("openssl, whose keys are read here, is not installed")
 	}
 	own := newAuthority(t, "own", nil)
 	for sentence, arguments := range map[string][]string{
