@@ -25,7 +25,7 @@ func TestWhoeverIsKilledNothingIsLost(t *testing.T) {
 	kills := fromEnvironment(t, "SIGNET_KILLS", 25)
 	seed := fromEnvironment(t, "SIGNET_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("SIGNET_KILLS=%d SIGNET_SEED=%d", kills, seed)
-	chaos := &chaos{cluster: runningCluster(t), random: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}}
+	chaos := &chaos{cluster: runningCluster(t), random: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}, led: map[string]time.Time{}}
 	for chaos.kills < kills {
 		if chaos.random.IntN(roundsOfHooks) == 0 {
 			chaos.killAmongHooks()
@@ -64,6 +64,7 @@ type chaos struct {
 	kills  uint64
 	asked  int
 	done   map[string]int // how often each thing happened
+	led    map[string]time.Time
 }
 
 const (
@@ -85,9 +86,24 @@ func (c *chaos) stir() {
 		c.note("requests")
 		c.askRequest(c.oneOf("k8s"))
 	default:
-		c.note("leaders")
-		require.NoError(c.t, c.model().SetLeader(c.oneOf("signet")))
+		c.moveLeader()
 	}
+}
+
+// leaseOver is longer than any turn here. Juju promises leadership for 30 s: within one turn it cannot go to another unit,
+// which publishes, and come back to the one whose turn has not seen that.
+const leaseOver = 10 * time.Second
+
+// moveLeader gives leadership to a unit that has not just lost it.
+func (c *chaos) moveLeader() {
+	c.t.Helper()
+	unit, old := c.oneOf("signet"), c.model().Leader("signet")
+	if unit == old || time.Since(c.led[unit]) < leaseOver {
+		return
+	}
+	c.note("leaders")
+	c.led[old] = time.Now()
+	require.NoError(c.t, c.model().SetLeader(unit))
 }
 
 // stirHooks does what becomes of something only where hooks run.
@@ -182,6 +198,7 @@ func (c *chaos) killAmongHooks() {
 		unit, err := c.addSignetUnit("signet")
 		require.NoError(c.t, err)
 		if c.random.IntN(2) == 0 {
+			c.led[c.model().Leader("signet")] = time.Now()
 			require.NoError(c.t, c.model().SetLeader(unit)) // before it has had a turn
 		}
 	}
