@@ -87,6 +87,8 @@ type Denial struct {
 	Request  string // CSR dialect: the request's text when it can be echoed, i.e. parses as a request
 	Code     Code
 	Reason   string // a sentence without full stop, for the operator
+	Rule     string // of the policy that refused it; empty where the dialect or the authority did
+	Fix      string // the command that would allow it; empty where none does
 }
 
 // String is the denial as a status or log line shows it.

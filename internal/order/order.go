@@ -30,6 +30,8 @@ type Order interface {
 // Sign asks for one certificate.
 type Sign struct {
 	For       string // who asks, for the record: "certificates:3 etcd/0 server 10.0.0.1"
+	Asker     Asker  // the same in parts, for the record; not part of the ID
+	Rule      string // of the policy that allows it, for the record; not part of the ID
 	Ask       string // the ask's ID; different asks for the same Spec are different orders
 	Spec      cert.Spec
 	KeyType   cert.KeyType // of the key to make; empty when the Spec has a request
@@ -37,6 +39,13 @@ type Sign struct {
 	Replaces  string       // serial (hex) of the certificate that this one renews; empty for a first one
 	Signer    Signer
 	NotBefore time.Time // not part of the ID
+}
+
+// Asker is who asks for a certificate, by Juju's names here.
+type Asker struct {
+	Relation int
+	App      string
+	Unit     string // empty when the application asks as a whole
 }
 
 // Signer is the authority that shall sign. Its key may be zero where the carrier keeps it (no secrets in the model).

@@ -73,6 +73,7 @@ func (s *step) specOfRequest(spec cert.Spec) (cert.Spec, error) {
 func (s *step) sign(ask dialect.Ask, spec cert.Spec, why verdict) order.Sign {
 	wanted := order.Sign{
 		For:       fmt.Sprintf("relation %d %s %s", ask.Relation, ask.Unit, describe(ask)),
+		Asker:     order.Asker{Relation: ask.Relation, App: ask.App, Unit: ask.Unit},
 		Ask:       string(ask.ID()),
 		Spec:      spec,
 		Replaces:  why.serial,
