@@ -127,6 +127,9 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 				"issued %d times within an hour, but it is asked for again; again from %s", MaxRepeats, until.Format(time.RFC3339)))
 		}
 		answer, done := s.obtain(wanted)
+		if answer.State != "" {
+			s.signed++
+		}
 		if replaced && verdict.due && answer.Failure == nil {
 			s.noteRenewal(ask, done)
 			replaced = false

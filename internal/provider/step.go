@@ -63,6 +63,7 @@ type step struct {
 	decision Decision
 	granted  int // certificates published
 	waiting  int // being signed
+	signed   int // for those who ask, in this turn
 	exposed  int // relations with private keys published although the legacy dialect is off
 	repeats  int // asks in circles
 	denials  []dialect.Denial
@@ -124,6 +125,7 @@ func (s *step) serve() {
 			s.keepResponder(member)
 		}
 	}
+	s.share()
 	s.serveOthers()
 	s.summarize()
 }
