@@ -29,7 +29,7 @@ type rulebook struct {
 	exits     map[string]bool     // may end the process
 	environs  map[string]bool     // may read the environment
 	restricts map[string][]string // import path, with all below it: the packages that may import it
-	values    map[string]values   // pure packages that may use an impure package's value types, and why
+	values    map[string][]values // pure packages that may use an impure package's value types, and why
 }
 
 // values are the names of an otherwise impure package that are plain values.
@@ -81,9 +81,13 @@ func floors() rulebook {
 			"github.com/juju/juju/api": {"controller"},
 			"github.com/juju/juju":     {"controller", "sandbox"},
 		},
-		values: map[string]values{
-			// A key hides itself from slog by implementing LogValuer; that needs the types and logs nothing.
-			"cert": {path: "log/slog", names: []string{"LogValuer", "StringValue", "Value"}},
+		values: map[string][]values{
+			"cert": {
+				// A key hides itself from slog by implementing LogValuer; that needs the types and logs nothing.
+				{path: "log/slog", names: []string{"LogValuer", "StringValue", "Value"}},
+				// Name constraints are of this type in package x509; it is a value.
+				{path: "net", names: []string{"ParseCIDR"}},
+			},
 		},
 	}
 }

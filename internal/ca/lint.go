@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -202,7 +203,34 @@ func usageFaults(work issue, c *x509.Certificate) []string {
 	if isCA && (c.MaxPathLen != work.spec.PathLen || c.MaxPathLenZero != (work.spec.PathLen == 0)) {
 		faults = append(faults, fmt.Sprintf("the path length is %d, not %d", c.MaxPathLen, work.spec.PathLen))
 	}
-	return faults
+	return append(faults, constraintFaults(work.spec.Constraints, c)...)
+}
+
+// constraintFaults says where the names for which a CA may issue are not those ordered.
+func constraintFaults(wanted *cert.Constraints, c *x509.Certificate) []string {
+	var domains, networks, noDomain, noNetwork []string
+	if wanted != nil {
+		domains, networks = wanted.Domains, wanted.Networks
+		if len(domains) == 0 {
+			noDomain = []string{""}
+		}
+		if len(networks) == 0 {
+			noNetwork = []string{"0.0.0.0/0", "::/0"}
+		}
+	}
+	texts := func(ranges []*net.IPNet) []string {
+		var list []string
+		for _, network := range ranges {
+			list = append(list, network.String())
+		}
+		return list
+	}
+	if c.PermittedDNSDomainsCritical == (wanted != nil) && slices.Equal(c.PermittedDNSDomains, domains) &&
+		slices.Equal(c.ExcludedDNSDomains, noDomain) && slices.Equal(texts(c.PermittedIPRanges), networks) &&
+		slices.Equal(texts(c.ExcludedIPRanges), noNetwork) {
+		return nil
+	}
+	return []string{"the name constraints are not those ordered"}
 }
 
 // nameFaults says where the names are not those ordered.

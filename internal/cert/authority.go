@@ -19,6 +19,7 @@ import (
 
 var (
 	oidBasicConstraints = asn1.ObjectIdentifier{2, 5, 29, 19}
+	oidKeyUsage         = asn1.ObjectIdentifier{2, 5, 29, 15}
 	oidCountry          = asn1.ObjectIdentifier{2, 5, 4, 6}
 	oidLocality         = asn1.ObjectIdentifier{2, 5, 4, 7}
 	oidProvince         = asn1.ObjectIdentifier{2, 5, 4, 8}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -53,7 +54,7 @@ func Template(
 	}
 	var err error
 	if spec.Request != "" {
-		err = takeRequest(template, spec.Request)
+		err = takeRequest(template, spec.Request, spec.Without)
 	} else {
 		err = takeNames(template, spec)
 	}
@@ -111,9 +112,10 @@ func RootTemplate(spec Spec, public crypto.PublicKey, serial *big.Int, notBefore
 	return template, err
 }
 
-// takeRequest copies subject, key and alternative names of a request byte for byte: string types and attributes such
-// as x500UniqueIdentifier (2.5.4.45) or a registered ID would not survive Go's own types.
-func takeRequest(template *x509.Certificate, text string) error {
+// takeRequest copies subject, key and alternative names of a request byte for byte, but for organizations that the
+// subject shall not have: string types and attributes such as x500UniqueIdentifier (2.5.4.45) or a registered ID would
+// not survive Go's own types.
+func takeRequest(template *x509.Certificate, text string, without []string) error {
 	request, err := ParseRequest(text)
 	if err != nil {
 		return err
@@ -121,7 +123,13 @@ func takeRequest(template *x509.Certificate, text string) error {
 	if err := CheckRequest(request); err != nil {
 		return err
 	}
-	emptySubject := len(request.Subject.Names) == 0
+	subject := request.RawSubject
+	if len(without) > 0 {
+		if subject, err = withoutOrganizations(subject, without); err != nil {
+			return fmt.Errorf("cannot leave organizations out of the subject: %w", err)
+		}
+	}
+	emptySubject := len(subject) <= 2 // an empty sequence
 	hasNames := false
 	for _, extension := range request.Extensions {
 		if !extension.Id.Equal(oidSubjectAltName) {
@@ -138,8 +146,10 @@ func takeRequest(template *x509.Certificate, text string) error {
 	if emptySubject && !hasNames {
 		return errors.New("a certificate request has neither a subject nor names")
 	}
-	template.RawSubject = request.RawSubject
+	template.RawSubject = subject
 	template.Subject = request.Subject // for who reads the template; what is signed is RawSubject
+	template.Subject.Organization = slices.DeleteFunc(slices.Clone(request.Subject.Organization),
+		func(organization string) bool { return slices.Contains(without, organization) })
 	template.PublicKey = request.PublicKey
 	return nil
 }
@@ -293,6 +303,32 @@ func setAuthority(template *x509.Certificate, spec Spec, issuer *x509.Certificat
 	template.IsCA = true
 	template.MaxPathLen, template.MaxPathLenZero = spec.PathLen, spec.PathLen == 0
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	return constrain(template, spec.Constraints)
+}
+
+// constrain says for which names a CA may issue. To exclude all names of a kind, the empty domain and the whole range of
+// addresses stand for all of them (RFC 5280, 4.2.1.10).
+func constrain(template *x509.Certificate, constraints *Constraints) error {
+	if constraints == nil {
+		return nil
+	}
+	template.PermittedDNSDomainsCritical = true
+	template.PermittedDNSDomains = constraints.Domains
+	if len(constraints.Domains) == 0 {
+		template.ExcludedDNSDomains = []string{""}
+	}
+	permitted := &template.PermittedIPRanges
+	networks := constraints.Networks
+	if len(networks) == 0 {
+		permitted, networks = &template.ExcludedIPRanges, []string{"0.0.0.0/0", "::/0"}
+	}
+	for _, text := range networks {
+		_, network, err := net.ParseCIDR(text)
+		if err != nil {
+			return fmt.Errorf("%q is not a network", shorten(text))
+		}
+		*permitted = append(*permitted, network)
+	}
 	return nil
 }
 

@@ -55,18 +55,28 @@ func KeyTypeNames() []string {
 const MaxCommonName = 64
 
 // Spec is what a certificate shall say. With a Request, the subject, the public key and the subject alternative
-// names are the request's, byte for byte; without one they come from the other fields and the signer makes the key.
+// names are the request's, byte for byte but for the organizations named in Without; without one they come from the
+// other fields and the signer makes the key.
 type Spec struct {
 	Kind          Kind
 	CommonName    string   // at most MaxCommonName characters; empty means none
 	Organizations []string // in order
 	Names         Names
-	Request       string // PEM certificate signing request (RFC 2986); empty for none
-	ServerAuth    bool   // extended key usage serverAuth (RFC 5280, 4.2.1.12)
-	ClientAuth    bool   // extended key usage clientAuth
-	PathLen       int    // CA certificates only: how many CA certificates may follow (RFC 5280, 4.2.1.9)
+	Request       string       // PEM certificate signing request (RFC 2986); empty for none
+	Without       []string     `json:",omitempty"` // organizations of the request that its subject shall not have
+	ServerAuth    bool         // extended key usage serverAuth (RFC 5280, 4.2.1.12)
+	ClientAuth    bool         // extended key usage clientAuth
+	PathLen       int          // CA certificates only: how many CA certificates may follow (RFC 5280, 4.2.1.9)
+	Constraints   *Constraints `json:",omitempty"` // CA certificates only: for which names it may issue; nil for all
 	Life          time.Duration
 	Points        Points `json:",omitzero"`
+}
+
+// Constraints are the names for which a CA may issue certificates (RFC 5280, 4.2.1.10): those within one of the domains
+// or networks. Where there are none of a kind it may issue for no name of that kind.
+type Constraints struct {
+	Domains  []string
+	Networks []string // CIDR
 }
 
 // Points are the URLs at which whoever verifies a certificate finds out more about its issuer: none by default, for a URL

@@ -68,14 +68,17 @@ const (
 	BadName      Code = "name-not-allowed" // a DNS name or common name
 	BadIP        Code = "ip-not-allowed"   // an IP address
 	BadWildcard  Code = "wildcard-not-allowed"
-	WrongUnit    Code = "unit-name-mismatch" // unit_name claims to be another unit
-	Revoked      Code = "revoked"            // the certificate was revoked, and no other is issued for the same ask
-	Repeated     Code = "repeated"           // issued too often within an hour: something asks in circles
-	CANotAllowed Code = "ca-not-allowed"     // an application not named in the option intermediate-applications
-	DialectOff   Code = "dialect-off"        // the legacy dialect is switched off
-	Unsignable   Code = "unsignable"         // the certificate would be wrong: refused for good, not as NotSigned
-	NoAuthority  Code = "no-authority"       // there is no CA yet
-	NotSigned    Code = "not-signed"         // the authority failed, and may not the next time
+	BadIdentity  Code = "identity-not-allowed"  // a common name or organization that means somebody else to Kubernetes
+	BadUsage     Code = "usage-not-allowed"     // an extended key usage
+	BadExtension Code = "extension-not-allowed" // a critical extension that is not certified
+	WrongUnit    Code = "unit-name-mismatch"    // unit_name claims to be another unit
+	Revoked      Code = "revoked"               // the certificate was revoked, and no other is issued for the same ask
+	Repeated     Code = "repeated"              // issued too often within an hour: something asks in circles
+	CANotAllowed Code = "ca-not-allowed"        // a CA certificate for an application that may have none
+	DialectOff   Code = "dialect-off"           // the legacy dialect is switched off
+	Unsignable   Code = "unsignable"            // the certificate would be wrong: refused for good, not as NotSigned
+	NoAuthority  Code = "no-authority"          // there is no CA yet
+	NotSigned    Code = "not-signed"            // the authority failed, and may not the next time
 )
 
 // Denial is an ask, or an item that should have been one, that is refused.
@@ -97,7 +100,15 @@ func (d Denial) String() string {
 	if who == "" {
 		who = fmt.Sprintf("relation %d", d.Relation)
 	}
-	return fmt.Sprintf("%s: %s: %s (%s)", who, d.Item, d.Reason, d.Code)
+	return fmt.Sprintf("%s: %s: %s (%s)", who, d.Item, d.Advice(), d.Code)
+}
+
+// Advice is the reason, with the command that would allow what is refused where there is one.
+func (d Denial) Advice() string {
+	if d.Fix == "" {
+		return d.Reason
+	}
+	return d.Reason + "; to allow it run: " + d.Fix
 }
 
 // Reading is all that the remote side of one relation asks for, in the order of its units' names.
@@ -126,11 +137,12 @@ type Common struct {
 
 // Capabilities is what a provider can do, told before anybody asks. A nil member is unknown, and left out.
 type Capabilities struct {
-	IPSANs         *bool  `json:"supports_ip_sans,omitempty"`
-	WildcardDNS    *bool  `json:"supports_wildcard_dns,omitempty"`
-	Subdomain      *bool  `json:"supports_subdomain,omitempty"`
-	CACertificates *bool  `json:"supports_ca_certificates,omitempty"`
-	ProviderType   string `json:"provider_type,omitempty"`
+	IPSANs         *bool    `json:"supports_ip_sans,omitempty"`
+	WildcardDNS    *bool    `json:"supports_wildcard_dns,omitempty"`
+	Subdomain      *bool    `json:"supports_subdomain,omitempty"`
+	CACertificates *bool    `json:"supports_ca_certificates,omitempty"`
+	AllowedDomains []string `json:"allowed_domains,omitempty"` // nil where all are
+	ProviderType   string   `json:"provider_type,omitempty"`
 }
 
 // Want is one certificate that this unit wants from a provider.

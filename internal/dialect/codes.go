@@ -20,7 +20,7 @@ func (c Code) wire() (number int, name string) {
 	switch c {
 	case BadIP:
 		return wireBadIP, "IP_NOT_ALLOWED"
-	case BadName:
+	case BadName, BadIdentity:
 		return wireBadName, "DOMAIN_NOT_ALLOWED"
 	case BadWildcard:
 		return wireBadWildcard, "WILDCARD_NOT_ALLOWED"
@@ -37,6 +37,9 @@ func codeOf(number int, reason string) Code {
 	case wireBadIP:
 		return BadIP
 	case wireBadName:
+		if Code(reason) == BadIdentity {
+			return BadIdentity
+		}
 		return BadName
 	case wireBadWildcard:
 		return BadWildcard
@@ -44,7 +47,7 @@ func codeOf(number int, reason string) Code {
 		return NoAuthority
 	}
 	switch code := Code(reason); code {
-	case Malformed, TooLarge, TooMany, BadSignature, WeakKey, WrongUnit, CANotAllowed, DialectOff, Unsignable, Revoked, Repeated:
+	case Malformed, TooLarge, TooMany, BadSignature, WeakKey, WrongUnit, CANotAllowed, BadUsage, BadExtension, DialectOff, Unsignable, Revoked, Repeated:
 		return code
 	}
 	return NotSigned

@@ -208,7 +208,7 @@ func (b *requestBook) errors() []errorEntry {
 		}
 		number, name := denial.Code.wire()
 		list = append(list, errorEntry{request, request, errorDetail{
-			Code: number, Name: name, Message: denial.Reason, Reason: string(denial.Code),
+			Code: number, Name: name, Message: denial.Advice(), Reason: string(denial.Code),
 		}})
 	}
 	return list

@@ -99,7 +99,7 @@ func (s *step) says(by authority, leaf *x509.Certificate, spec cert.Spec, ask di
 	if !leaf.NotBefore.Before(by.Adopted) {
 		return says(leaf, spec)
 	}
-	if ask.Dialect == dialect.Legacy && ask.CommonName == globalClient && ask.Name == "" {
+	if isGlobalClient(ask) {
 		spec.CommonName = leaf.Subject.CommonName
 	}
 	if names := cert.NamesOf(leaf); names.Equal(ask.Names) || spec.Kind == cert.Client && names.Len() == 0 {
@@ -120,10 +120,21 @@ func says(leaf *x509.Certificate, spec cert.Spec) bool {
 		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) != spec.ClientAuth) {
 		return false
 	}
-	return spec.Request != "" ||
-		leaf.Subject.CommonName == spec.CommonName &&
-			slices.Equal(leaf.Subject.Organization, spec.Organizations) &&
-			cert.NamesOf(leaf).Equal(spec.Names)
+	if spec.Request != "" {
+		return hasOrganizations(leaf, spec)
+	}
+	return leaf.Subject.CommonName == spec.CommonName &&
+		slices.Equal(leaf.Subject.Organization, spec.Organizations) &&
+		cert.NamesOf(leaf).Equal(spec.Names)
+}
+
+// hasOrganizations reports whether a certificate has the organizations that its request may have by now. Some that it may
+// not have any more wait for the renewal.
+func hasOrganizations(leaf *x509.Certificate, spec cert.Spec) bool {
+	request, err := cert.ParseRequest(spec.Request)
+	return err == nil && !slices.ContainsFunc(request.Subject.Organization, func(organization string) bool {
+		return !slices.Contains(spec.Without, organization) && !slices.Contains(leaf.Subject.Organization, organization)
+	})
 }
 
 // renewable reports whether a new certificate would live noticeably longer: near the CA's own end it would not, and

@@ -5,7 +5,6 @@ package provider
 import (
 	"crypto/x509"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
@@ -28,15 +27,16 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	}
 	relation = s.shelf.restore(relation)
 	reading := dialect.Read(relation)
-	asks, denials := s.admit(relation, reading)
+	published := dialect.NewIndex(relation)
+	asks, denials := s.admit(relation, reading, published)
 	if !ready {
 		s.denials = append(s.denials, denials...)
 		return
 	}
 	publication := dialect.Publication{Reading: reading, Capabilities: s.capabilities(relation)}
-	published := dialect.NewIndex(relation)
+	holders := holdersOf(published, asks)
 	for _, ask := range asks {
-		grant, denial := s.grant(published, ask)
+		grant, denial := s.grant(published, ask, holders)
 		if denial != nil {
 			denials = append(denials, *denial)
 		}
@@ -62,32 +62,9 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	s.decision.Bags[relation.ID] = bags
 }
 
-// admit lets through the asks that this application answers at all.
-func (s *step) admit(relation juju.Relation, reading dialect.Reading) ([]dialect.Ask, []dialect.Denial) {
-	var asks []dialect.Ask
-	denials := slices.Clone(reading.Denials)
-	for _, ask := range reading.Asks {
-		refuse := func(code dialect.Code, format string, args ...any) {
-			denials = append(denials, dialect.Denial{
-				Relation: relation.ID, Unit: ask.Unit, Item: describe(ask), Ask: ask.ID(), Request: ask.Request,
-				Code: code, Reason: fmt.Sprintf(format, args...),
-			})
-		}
-		switch {
-		case ask.Dialect == dialect.Legacy && !s.settings.Legacy:
-			refuse(dialect.DialectOff, "the legacy dialect is off; to answer it run: juju config %s legacy-dialect=true", s.snap.Application())
-		case ask.Kind == cert.Intermediate && !slices.Contains(s.settings.IntermediateApplications, relation.RemoteApp):
-			refuse(dialect.CANotAllowed, "application %s may not have a CA certificate; to allow it add it to: juju config %s intermediate-applications", relation.RemoteApp, s.snap.Application())
-		default:
-			asks = append(asks, ask)
-		}
-	}
-	return asks, denials
-}
-
 // common is what all legacy consumers of a relation share, once the global client certificate exists.
 func (s *step) common(relation juju.Relation, published *dialect.Index) *dialect.Common {
-	client, denial := s.grant(published, globalClientAsk(relation))
+	client, denial := s.grant(published, globalClientAsk(relation), nil)
 	if denial != nil {
 		s.denials = append(s.denials, *denial)
 	}
@@ -104,19 +81,24 @@ func globalClientAsk(relation juju.Relation) dialect.Ask {
 	}
 }
 
+func isGlobalClient(ask dialect.Ask) bool {
+	return ask.Dialect == dialect.Legacy && ask.Kind == cert.Client && ask.CommonName == globalClient && ask.Name == ""
+}
+
 // grant gives the certificate for an ask: the one there is when it still serves, else a new one once it is signed.
 // A certificate that must be replaced stays in service until its successor exists.
-func (s *step) grant(published *dialect.Index, ask dialect.Ask) (dialect.Grant, *dialect.Denial) {
-	spec, err := s.spec(ask)
+func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHolders) (dialect.Grant, *dialect.Denial) {
+	terms, err := s.terms(ask, holders)
 	if err != nil {
 		return dialect.Grant{}, s.deny(ask, dialect.Malformed, err.Error())
 	}
-	current := current(published, ask)
+	spec, current := terms.spec, current(published, ask)
 	replaced := current.Certificate != ""
 	for {
 		verdict := s.judge(current, spec, ask)
 		switch {
 		case verdict.keep:
+			s.note(ask, terms, true)
 			s.wake(verdict.renew)
 			return s.dress(ask, current), nil
 		case verdict.held:
@@ -126,19 +108,28 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask) (dialect.Grant, 
 			return s.dress(ask, current), s.deny(ask, dialect.Revoked, "the request's key was revoked as compromised: make a new key")
 		case !s.signing:
 			return s.dress(ask, current), s.withoutSigner(ask, current)
+		case !terms.verdict.Allowed():
+			return s.leave(ask, current), s.refused(ask, terms.verdict.Refusals[0])
 		case s.putOff(ask, verdict):
 			return s.dress(ask, current), nil
+		}
+		if weak := terms.weakness(); weak != nil {
+			return s.leave(ask, current), s.refused(ask, *weak)
 		}
 		if err := cert.Permits(s.chain(), spec.Names.With(ask.Names)); err != nil {
 			return s.dress(ask, current), s.deny(ask, dialect.BadName, err.Error())
 		}
 		wanted := s.sign(ask, spec, verdict)
+		wanted.Rule = terms.verdict.Rule
 		if until, cut := s.cut(wanted.For, spec.Names.With(ask.Names)); cut {
 			s.repeats++
 			return s.dress(ask, current), s.deny(ask, dialect.Repeated, fmt.Sprintf(
 				"issued %d times within an hour, but it is asked for again; again from %s", MaxRepeats, until.Format(time.RFC3339)))
 		}
 		answer, done := s.obtain(wanted)
+		if answer.State != "" {
+			s.signed++
+		}
 		if replaced && verdict.due && answer.Failure == nil {
 			s.noteRenewal(ask, done)
 			replaced = false
@@ -166,6 +157,21 @@ func (s *step) dress(ask dialect.Ask, issued cert.Issued) dialect.Grant {
 		issued.Issuers, issued.CA = s.issuersOf(by), by.Certificate
 	}
 	return dialect.Grant{Ask: ask, Issued: issued}
+}
+
+// leave gives what is there to an ask that gets nothing new: its certificate while that is valid, so that a policy which
+// became narrower stops nobody before the renewal.
+func (s *step) leave(ask dialect.Ask, current cert.Issued) dialect.Grant {
+	leaf, err := cert.Parse(current.Certificate)
+	if err != nil || s.now.After(leaf.NotAfter) {
+		return dialect.Grant{}
+	}
+	if by, _, ours := s.issuerOf(leaf); ours {
+		if _, revoked := s.revocationOf(by.generation(), cert.SerialText(leaf.SerialNumber)); revoked {
+			return dialect.Grant{}
+		}
+	}
+	return s.dress(ask, current)
 }
 
 // hold leaves a certificate in its place that is revoked for good, with the word to stop using it where the dialect has
@@ -230,7 +236,7 @@ func (s *step) deny(ask dialect.Ask, code dialect.Code, reason string) *dialect.
 // current gives the certificate that an ask has.
 func current(published *dialect.Index, ask dialect.Ask) cert.Issued {
 	var issued cert.Issued
-	if ask.Dialect == dialect.Legacy && ask.CommonName == globalClient && ask.Name == "" {
+	if isGlobalClient(ask) {
 		issued, _ = published.Client()
 	} else {
 		issued, _ = published.Published(ask)
@@ -239,13 +245,6 @@ func current(published *dialect.Index, ask dialect.Ask) cert.Issued {
 		issued, _ = published.Revoked(ask)
 	}
 	return issued
-}
-
-func (s *step) capabilities(relation juju.Relation) *dialect.Capabilities {
-	yes, ca := true, slices.Contains(s.settings.IntermediateApplications, relation.RemoteApp)
-	return &dialect.Capabilities{
-		IPSANs: &yes, WildcardDNS: &yes, Subdomain: &yes, CACertificates: &ca, ProviderType: "signet",
-	}
 }
 
 // describe names an ask for people.

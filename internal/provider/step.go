@@ -63,9 +63,12 @@ type step struct {
 	decision Decision
 	granted  int // certificates published
 	waiting  int // being signed
+	signed   int // for those who ask, in this turn
 	exposed  int // relations with private keys published although the legacy dialect is off
 	repeats  int // asks in circles
 	denials  []dialect.Denial
+	reported []dialect.Denial // what would be refused, were the policy more than reported
+	lapsing  []dialect.Denial // what has a certificate that will not be renewed
 }
 
 // retry is when an order that failed or is pending is given again.
@@ -74,6 +77,7 @@ const retry = 5 * time.Minute
 // Step decides what the authority's side wants, given the answers to orders that an earlier Step of the same turn
 // gave. It is total, deterministic and idempotent.
 func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {
+	settings.Policy.Provider = snap.Application()
 	s := &step{
 		now: now, snap: snap, settings: settings, answers: order.ByID(answers), keys: map[int]cert.Key{}, withheld: map[string]bool{},
 		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}},
@@ -121,6 +125,7 @@ func (s *step) serve() {
 			s.keepResponder(member)
 		}
 	}
+	s.share()
 	s.serveOthers()
 	s.summarize()
 }
@@ -203,6 +208,7 @@ func (s *step) summarize() {
 	if len(refused) > 0 {
 		s.report(juju.Active, "%d refused: %s", len(refused), refused[0])
 	}
+	s.reportPolicy()
 	if s.exposed > 0 {
 		s.report(juju.Active, "legacy-dialect is off, but private keys are still published to %s", count(s.exposed, "relation"))
 	}

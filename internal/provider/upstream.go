@@ -229,9 +229,9 @@ func (s *step) checkInstalled(leaf *x509.Certificate, above, given []*x509.Certi
 	if cert.SelfSigned(leaf) {
 		return errors.New("it is signed with its own key: have the request signed by another CA")
 	}
-	if len(s.settings.IntermediateApplications) > 0 && !cert.CanCross(leaf, above...) {
-		return errors.New("its path length allows no CA below it, but intermediate-applications names applications that ask this CA for CA " +
-			"certificates: have it signed with a path length of 1, or clear that option")
+	if s.settings.Policy.HasIntermediates() && !cert.CanCross(leaf, above...) {
+		return errors.New("its path length allows no CA below it, but intermediate-applications or policy-rules name applications that " +
+			"ask this CA for CA certificates: have it signed with a path length of 1, or take them out")
 	}
 	if rest := leaf.NotAfter.Sub(s.now); rest < 2*s.settings.Life {
 		return fmt.Errorf("it ends in %d days, but certificates live %d: have it signed for at least twice that, or lower certificate-validity",

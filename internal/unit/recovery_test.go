@@ -256,7 +256,7 @@ func TestNodeReplacesWhatItCanAndKeepsTheRest(t *testing.T) {
 
 	p.ca.refuse = func(o order.Sign) bool { return o.Spec.Kind == cert.Client }
 	p.node.snap.Config["extra_sans"] = "new.example.com"
-	p.node.snap.Config["certificate-organization"] = "system:nodes" // the client certificate is asked anew, and refused
+	p.node.snap.Config["certificate-organization"] = "ops" // the client certificate is asked anew, and refused
 	p.settle(noon.Add(time.Hour))
 	require.NotEqual(t, server.Raw, p.served(noon.Add(time.Hour)).Raw)
 	kept, err := os.ReadFile(filepath.Join(dir, "client.crt"))

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package provider
+
+import (
+	"fmt"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/policy"
+)
+
+// terms are what an ask may have.
+type terms struct {
+	spec     cert.Spec
+	verdict  policy.Verdict
+	reported policy.Verdict // what the policy would say if it were more than reported
+	request  policy.Request
+}
+
+// terms asks the policy about one ask. An error means that no certificate can be made of it.
+func (s *step) terms(ask dialect.Ask, holders nodeHolders) (terms, error) {
+	spec, err := s.spec(ask)
+	if err != nil {
+		return terms{}, err
+	}
+	t := terms{spec: spec, request: petition(ask, spec)}
+	t.request.NodeHolder = holders.other(ask)
+	t.judge(s.settings)
+	return t, nil
+}
+
+// judge asks the policy, and takes what it says into the spec.
+func (t *terms) judge(settings Settings) {
+	t.verdict = settings.Policy.Judge(t.request)
+	if settings.ReportOnly && settings.Policy.Mode != policy.Open {
+		t.reported = t.verdict
+		open := settings.Policy
+		open.Mode = policy.Open
+		t.verdict = open.Judge(t.request)
+	}
+	t.spec.Without, t.spec.PathLen, t.spec.Constraints = t.verdict.Without, t.verdict.PathLen, t.verdict.Constraints
+	if t.verdict.ServersOnly {
+		t.spec.ClientAuth = false
+	}
+}
+
+// weakness says why the key that is to be certified is one to refuse; it takes time.
+func (t *terms) weakness() *policy.Refusal {
+	if reason := cert.KnownWeakness(t.request.Key); reason != "" {
+		return &policy.Refusal{Code: policy.WeakKey, Rule: "keys", Reason: reason + ": make a new key"}
+	}
+	return nil
+}
+
+// petition is an ask as the policy sees it.
+func petition(ask dialect.Ask, spec cert.Spec) policy.Request {
+	request := policy.Request{
+		App: ask.App, CrossModel: juju.Relation{RemoteApp: ask.App}.CrossModel(), Kind: spec.Kind,
+		CommonNames: []string{ask.CommonName}, Names: spec.Names.With(ask.Names),
+		ServerAuth: spec.ServerAuth, ClientAuth: spec.ClientAuth, Shared: isGlobalClient(ask),
+	}
+	if parsed, err := cert.ParseRequest(spec.Request); spec.Request != "" && err == nil {
+		asked := cert.ReadRequested(parsed)
+		request.Asked, request.CommonNames, request.Key = &asked, asked.CommonNames, parsed.PublicKey
+	}
+	return request
+}
+
+// nodeHolders are the units of one relation that go by the names of nodes, which no two share.
+type nodeHolders map[string]string
+
+// holdersOf gives each name to the unit that has a certificate for it, else to the first one that asks.
+func holdersOf(published *dialect.Index, asks []dialect.Ask) nodeHolders {
+	holders := nodeHolders{}
+	for _, holds := range []bool{true, false} {
+		for _, ask := range asks {
+			name, isNode := policy.NodeOf(ask.CommonName)
+			if !isNode || holds && current(published, ask).Certificate == "" {
+				continue
+			}
+			if _, known := holders[name]; !known {
+				holders[name] = ask.Unit
+			}
+		}
+	}
+	return holders
+}
+
+// other is another unit that goes by the node's name in an ask; empty for none.
+func (h nodeHolders) other(ask dialect.Ask) string {
+	name, isNode := policy.NodeOf(ask.CommonName)
+	if holder, known := h[name]; isNode && known && holder != ask.Unit {
+		if holder == "" {
+			return "every unit of the application"
+		}
+		return holder
+	}
+	return ""
+}
+
+// refused is a refusal of the policy as a denial of the ask.
+func (s *step) refused(ask dialect.Ask, refusal policy.Refusal) *dialect.Denial {
+	denial := s.deny(ask, dialect.Code(refusal.Code), refusal.Reason)
+	denial.Rule, denial.Fix = refusal.Rule, refusal.Fix
+	return denial
+}
+
+// note counts what the operator should know of although nobody is refused for it: what would be, were the policy more than
+// reported, and what was issued by other rules and will not be renewed.
+func (s *step) note(ask dialect.Ask, t terms, kept bool) {
+	if len(t.reported.Refusals) > 0 {
+		s.reported = append(s.reported, *s.refused(ask, t.reported.Refusals[0]))
+	}
+	if kept && !t.verdict.Allowed() {
+		s.lapsing = append(s.lapsing, *s.refused(ask, t.verdict.Refusals[0]))
+	}
+}
+
+// reportPolicy says what the policy lets through.
+func (s *step) reportPolicy() {
+	if s.settings.Policy.Mode == policy.Open {
+		s.report(juju.Active, "policy=open: whoever is related gets any name it asks for")
+	}
+	if len(s.reported) > 0 {
+		s.report(juju.Active, "policy-report-only: %d would be refused: %s", len(s.reported), s.reported[0])
+	}
+	if len(s.lapsing) > 0 {
+		s.report(juju.Active, "%s will not be renewed: %s", count(len(s.lapsing), "certificate"), s.lapsing[0])
+	}
+}
+
+// admit lets through the asks that this application answers at all, and no more of them than the quotas allow. What has a
+// certificate is counted first and not refused: a limit that is lowered takes nothing away.
+func (s *step) admit(relation juju.Relation, reading dialect.Reading, published *dialect.Index) ([]dialect.Ask, []dialect.Denial) {
+	denials := append([]dialect.Denial(nil), reading.Denials...)
+	var asks []dialect.Ask
+	for _, ask := range reading.Asks {
+		if ask.Dialect == dialect.Legacy && !s.settings.Legacy {
+			denial := s.deny(ask, dialect.DialectOff, "the legacy dialect is off")
+			denial.Fix = fmt.Sprintf("juju config %s legacy-dialect=true", s.snap.Application())
+			denials = append(denials, *denial)
+			continue
+		}
+		asks = append(asks, ask)
+	}
+	perUnit, standing := map[string]int{}, 0
+	has := make([]bool, len(asks))
+	for i, ask := range asks {
+		if has[i] = current(published, ask).Certificate != ""; has[i] {
+			perUnit[ask.Unit]++
+			standing++
+		}
+	}
+	admitted := asks[:0:0]
+	for i, ask := range asks {
+		option, limit := "", 0
+		switch {
+		case has[i]:
+		case perUnit[ask.Unit] >= s.settings.RequestsPerUnit:
+			option, limit = "requests-per-unit", s.settings.RequestsPerUnit
+		case standing >= s.settings.RequestsPerRelation:
+			option, limit = "requests-per-relation", s.settings.RequestsPerRelation
+		default:
+			perUnit[ask.Unit]++
+			standing++
+		}
+		if option == "" {
+			admitted = append(admitted, ask)
+			continue
+		}
+		denial := s.deny(ask, dialect.TooMany, fmt.Sprintf("it is beyond the %d requests that %s allows", limit, option))
+		denial.Rule, denial.Fix = "quota", fmt.Sprintf("juju config %s %s=%d", s.snap.Application(), option, 2*limit)
+		denials = append(denials, *denial)
+	}
+	return admitted, denials
+}
+
+// capabilities are what an application may hope for, by the policy.
+func (s *step) capabilities(relation juju.Relation) *dialect.Capabilities {
+	may := s.settings.Policy.Offers(relation.RemoteApp, relation.CrossModel())
+	yes := true
+	return &dialect.Capabilities{
+		IPSANs: &may.Addresses, WildcardDNS: &may.Wildcards, Subdomain: &yes, CACertificates: &may.CA,
+		AllowedDomains: may.Domains, ProviderType: "signet",
+	}
+}

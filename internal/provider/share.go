@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package provider
+
+import (
+	"slices"
+
+	"github.com/signet-charm/signet/internal/ledger"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// MaxSignatures is how many certificates one turn has signed for those who ask. What is beyond waits for the next turn, which
+// follows at once: what was signed is published meanwhile, and nobody's flood keeps a hook busy for minutes.
+const MaxSignatures = 1000
+
+// share lets no asker wait for another's flood: signatures are ordered in rounds, in each of which every unit of every
+// relation has one. What is beyond the turn's share is not ordered, nor recorded as if it were.
+func (s *step) share() {
+	var wanted []order.Sign
+	others := s.decision.Orders[:0:0]
+	for _, o := range s.decision.Orders {
+		if sign, ok := o.(order.Sign); ok && sign.Asker.App != "" {
+			wanted = append(wanted, sign)
+		} else {
+			others = append(others, o)
+		}
+	}
+	if len(wanted) == 0 {
+		return
+	}
+	fair := inRounds(wanted)
+	if room := max(0, MaxSignatures-s.signed); len(fair) > room {
+		left := map[string]bool{}
+		for _, sign := range fair[room:] {
+			left[string(sign.ID())] = true
+		}
+		s.decision.Entries = slices.DeleteFunc(s.decision.Entries, func(e ledger.Entry) bool {
+			return e.Event == ledger.Ordered && left[e.Order]
+		})
+		fair = fair[:room]
+		s.wake(s.now)
+	}
+	for _, sign := range fair {
+		others = append(others, sign)
+	}
+	s.decision.Orders = others
+}
+
+// inRounds puts orders in such an order that each asker's first comes before any asker's second. Within a round the order
+// stays.
+func inRounds(orders []order.Sign) []order.Sign {
+	rounds := map[order.Asker]int{}
+	type placed struct {
+		order.Sign
+		round int
+	}
+	list := make([]placed, len(orders))
+	for i, o := range orders {
+		list[i] = placed{o, rounds[o.Asker]}
+		rounds[o.Asker]++
+	}
+	slices.SortStableFunc(list, func(a, b placed) int { return a.round - b.round })
+	fair := make([]order.Sign, len(list))
+	for i, p := range list {
+		fair[i] = p.Sign
+	}
+	return fair
+}

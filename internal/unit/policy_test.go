@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package unit_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/order"
+	"github.com/signet-charm/signet/internal/provider"
+	"github.com/signet-charm/signet/internal/unit"
+)
+
+// clientRequest is a request for a client's certificate.
+func clientRequest(t *testing.T, commonName string, organizations ...string) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	usages, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 2}})
+	require.NoError(t, err)
+	return encodeRequest(t, &x509.CertificateRequest{
+		Subject:         pkix.Name{CommonName: commonName, Organization: organizations},
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Value: usages}},
+	}, key)
+}
+
+// asks relates an application whose units make these requests.
+func (w *world) asks(id int, app string, requests map[string][]string) {
+	t := w.t.(*testing.T)
+	relation := legacyRelation(id, map[string]juju.Bag{})
+	relation.RemoteApp = app
+	for unit, list := range requests {
+		relation.RemoteUnits[unit] = requestBag(t, list...)
+	}
+	w.snap.Relations = append(slices.DeleteFunc(slices.Clone(w.snap.Relations), func(r juju.Relation) bool { return r.ID == id }), relation)
+}
+
+// answers are what a relation's requests have got: certificates, and errors as code and message.
+func (w *world) answers(id int) (certificates map[string]*x509.Certificate, faults map[string]string) {
+	certificates, faults = map[string]*x509.Certificate{}, map[string]string{}
+	for _, relation := range w.snap.Relations {
+		if relation.ID != id {
+			continue
+		}
+		var granted []struct {
+			Request     string `json:"certificate_signing_request"`
+			Certificate string `json:"certificate"`
+		}
+		var refused []struct {
+			Request string `json:"csr"`
+			Error   struct {
+				Code            int
+				Reason, Message string
+			}
+		}
+		for key, list := range map[string]any{"certificates": &granted, "request_errors": &refused} {
+			if text := relation.OwnApp[key]; text != "" {
+				require.NoError(w.t, json.Unmarshal([]byte(text), list))
+			}
+		}
+		for _, entry := range granted {
+			leaf, err := cert.Parse(entry.Certificate)
+			require.NoError(w.t, err)
+			certificates[entry.Request] = leaf
+		}
+		for _, entry := range refused {
+			faults[entry.Request] = fmt.Sprintf("%d %s: %s", entry.Error.Code, entry.Error.Reason, entry.Error.Message)
+		}
+	}
+	return certificates, faults
+}
+
+// A policy that becomes narrower stops nobody at once: who has a certificate keeps it, the operator reads what will not be
+// renewed, and only when it has ended is the request told why there is no other.
+func TestANarrowerPolicyTakesNothingAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	masters := clientRequest(t, "admin", "system:masters")
+	w.snap.Config = map[string]any{"policy": "open"}
+	w.asks(7, "ops-tool", map[string][]string{"ops-tool/0": {masters}})
+	turn(t, w, noon)
+	granted, _ := w.answers(7)
+	require.Equal(t, []string{"system:masters"}, granted[masters].Subject.Organization)
+	require.Contains(t, w.snap.Status.Message, "policy=open")
+
+	w.snap.Config = map[string]any{}
+	for _, later := range []time.Duration{time.Hour, 89 * 24 * time.Hour} { // before it is due, and after
+		turn(t, w, noon.Add(later))
+		kept, faults := w.answers(7)
+		require.Equal(t, granted[masters].Raw, kept[masters].Raw)
+		require.Empty(t, faults)
+		require.Contains(t, w.snap.Status.Message, "identity-not-allowed", later)
+		atRest(t, w, noon.Add(later))
+	}
+	turn(t, w, noon.Add(91*24*time.Hour))
+	kept, faults := w.answers(7)
+	require.Empty(t, kept)
+	require.Contains(t, faults[masters], "102 identity-not-allowed: ")
+	require.Contains(t, faults[masters], `to allow it run: juju config signet policy-rules=`)
+	atRest(t, w, noon.Add(91*24*time.Hour))
+
+	w.snap.Config = map[string]any{"policy-rules": `- {applications: [ops-tool], identities: ["system:masters"]}`}
+	turn(t, w, noon.Add(92*24*time.Hour))
+	again, faults := w.answers(7)
+	require.Equal(t, []string{"system:masters"}, again[masters].Subject.Organization)
+	require.Empty(t, faults)
+}
+
+func TestAPolicyThatOnlyReportsRefusesNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.snap.Config = map[string]any{"policy-report-only": true}
+	masters := clientRequest(t, "admin", "system:masters")
+	w.asks(7, "ops-tool", map[string][]string{"ops-tool/0": {masters, goodRequest(t)}})
+	turn(t, w, noon)
+	granted, faults := w.answers(7)
+	require.Len(t, granted, 2)
+	require.Empty(t, faults)
+	require.Equal(t, []string{"system:masters"}, granted[masters].Subject.Organization)
+	require.Contains(t, w.snap.Status.Message, "policy-report-only: 1 would be refused: ops-tool/0: ")
+	atRest(t, w, noon)
+
+	w.snap.Relations[1].RemoteUnits["ops-tool/0"] = juju.Bag{"unit_name": "ops-tool_0", "intermediate_cert_requests": `{"Issuing CA": {"sans": []}}`}
+	turn(t, w, noon)
+	require.NotContains(t, w.snap.Relations[1].OwnUnit, "ops-tool_0.processed_intermediate_requests", "a CA is refused all the same")
+	require.Contains(t, w.snap.Status.Message, "ca-not-allowed")
+}
+
+func TestOrganizationsComeWhenTheyAreAllowed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	request := clientRequest(t, "app", "ops", "devs")
+	w.asks(7, "web", map[string][]string{"web/0": {request}})
+	turn(t, w, noon)
+	first, _ := w.answers(7)
+	require.Empty(t, first[request].Subject.Organization)
+	require.Equal(t, "app", first[request].Subject.CommonName)
+	atRest(t, w, noon)
+
+	w.snap.Config = map[string]any{"policy-rules": `- {applications: [web], identities: [ops]}`}
+	turn(t, w, noon.Add(time.Hour))
+	second, _ := w.answers(7)
+	require.Equal(t, []string{"ops"}, second[request].Subject.Organization)
+	atRest(t, w, noon.Add(time.Hour))
+
+	w.snap.Config = map[string]any{}
+	turn(t, w, noon.Add(2*time.Hour))
+	third, _ := w.answers(7)
+	require.Equal(t, second[request].Raw, third[request].Raw, "it stays until its renewal")
+}
+
+// Who is root on one worker must not become the node of another.
+func TestANodesNameIsOneUnits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first, second := clientRequest(t, "system:node:a", "system:nodes"), clientRequest(t, "system:node:a", "system:nodes")
+	w.asks(7, "kubernetes-worker", map[string][]string{"kubernetes-worker/1": {first}})
+	turn(t, w, noon)
+	granted, _ := w.answers(7)
+	require.Contains(t, granted, first)
+
+	w.snap.Relations[1].RemoteUnits["kubernetes-worker/0"] = requestBag(t, second)
+	turn(t, w, noon)
+	granted, faults := w.answers(7)
+	require.Contains(t, granted, first)
+	require.NotContains(t, granted, second)
+	require.Contains(t, faults[second], "the node of")
+	atRest(t, w, noon)
+
+	delete(w.snap.Relations[1].RemoteUnits, "kubernetes-worker/1")
+	turn(t, w, noon)
+	granted, faults = w.answers(7)
+	require.Contains(t, granted, second)
+	require.Empty(t, faults)
+}
+
+func TestQuotasBoundWhatIsAskedNotWhatIsHad(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	requests := []string{goodRequest(t), goodRequest(t), goodRequest(t)}
+	w.snap.Config = map[string]any{"requests-per-unit": 2}
+	w.asks(7, "web", map[string][]string{"web/0": requests, "web/1": {goodRequest(t)}})
+	turn(t, w, noon)
+	granted, faults := w.answers(7)
+	require.Len(t, granted, 3)
+	require.Contains(t, faults[requests[2]], "999 too-many: ")
+	require.Contains(t, faults[requests[2]], "juju config signet requests-per-unit=4")
+
+	w.snap.Config = map[string]any{"requests-per-unit": 1, "requests-per-relation": 1}
+	late := goodRequest(t)
+	w.snap.Relations[1].RemoteUnits["web/2"] = requestBag(t, late)
+	turn(t, w, noon)
+	kept, faults := w.answers(7)
+	require.Len(t, kept, 3)
+	for request, leaf := range granted {
+		require.Equal(t, leaf.Raw, kept[request].Raw)
+	}
+	require.Contains(t, faults[late], "requests-per-relation")
+	atRest(t, w, noon)
+}
+
+// One unit's flood is signed after the first request of everybody else, and a turn ends although not all is signed.
+func TestAFloodDelaysNobodyElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	turn(t, w, noon)
+	w.survey()
+	flood := map[string]juju.Bag{}
+	for i := range 11 {
+		flood[fmt.Sprintf("flood/%d", i)] = juju.Bag{"unit_name": fmt.Sprintf("flood_%d", i), "client_cert_requests": manyRequests(t, 100)}
+	}
+	last := legacyRelation(8, map[string]juju.Bag{"etcd/0": {"unit_name": "etcd_0", "common_name": "10.0.0.1"}})
+	first := legacyRelation(7, flood)
+	first.RemoteApp = "flood"
+	w.snap.Relations = append(w.snap.Relations, first, last)
+
+	plan := unit.Decide(noon, w.snap, nil)
+	var orders []order.Sign
+	for _, o := range plan.Orders {
+		if sign, ok := o.(order.Sign); ok && sign.Asker.App != "" {
+			orders = append(orders, sign)
+		}
+	}
+	require.Len(t, orders, provider.MaxSignatures)
+	at := slices.IndexFunc(orders, func(o order.Sign) bool { return o.Asker.Unit == "etcd/0" })
+	require.GreaterOrEqual(t, at, 0)
+	require.Less(t, at, 14, "in the first round: 11 flooding units, two shared clients, and this one")
+	require.Equal(t, noon, plan.Wake, "the rest follows at once")
+	recorded := map[string]bool{}
+	for _, entry := range plan.Entries {
+		recorded[entry.Order] = true
+	}
+	require.Len(t, recorded, len(plan.Orders), "what is not ordered is not recorded either")
+}
+
+// Applications of other models get what the operator lists, for servers only.
+func TestAnotherModelIsHeldToStrict(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.snap.Config = map[string]any{"allowed-domains": "example.com", "allowed-networks": "10.0.0.0/8"}
+	relation := legacyRelation(7, map[string]juju.Bag{
+		"remote-4f3a/0": {"unit_name": "etcd_0", "common_name": "10.0.0.1", "sans": `["etcd.example.com"]`},
+		"remote-4f3a/1": {"unit_name": "etcd_1", "common_name": "192.168.0.1"},
+	})
+	relation.RemoteApp = "remote-4f3a"
+	w.snap.Relations = append(w.snap.Relations, relation)
+	turn(t, w, noon)
+	bag := w.snap.Relations[1].OwnUnit
+	leaf, err := cert.Parse(bag["etcd_0.server.cert"])
+	require.NoError(t, err)
+	require.Equal(t, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, leaf.ExtKeyUsage)
+	require.NotContains(t, bag, "etcd_1.server.cert")
+	require.NotContains(t, bag, "client.key", "its key would open etcd here")
+	require.Contains(t, w.snap.Status.Message, "usage-not-allowed")
+	atRest(t, w, noon)
+
+	w.snap.Config["policy-rules"] = `- {applications: ["remote-*"], clients: true}`
+	turn(t, w, noon)
+	require.Contains(t, w.snap.Relations[1].OwnUnit, "client.key")
+}
+
+// A CA that an application may have is kept to the names that the operator lists.
+func TestAnIntermediateIsConstrained(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.snap.Config = map[string]any{"policy-rules": `- {applications: [vault], ca: {path-length: 0, domains: [example.com]}}`}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	request := encodeRequest(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "Issuing CA"}}, key)
+	relation := legacyRelation(7, map[string]juju.Bag{"vault/0": {"certificate_signing_requests": jsonText(t, []any{
+		map[string]any{"certificate_signing_request": request, "ca": true},
+	})}})
+	relation.RemoteApp = "vault"
+	w.snap.Relations = append(w.snap.Relations, relation)
+	turn(t, w, noon)
+	granted, faults := w.answers(7)
+	require.Empty(t, faults)
+	ca := granted[request]
+	require.NotNil(t, ca)
+	require.True(t, ca.IsCA && ca.MaxPathLenZero)
+	require.True(t, ca.PermittedDNSDomainsCritical)
+	require.Equal(t, []string{"example.com"}, ca.PermittedDNSDomains)
+	require.Len(t, ca.ExcludedIPRanges, 2, "no addresses are listed, so none are allowed")
+	atRest(t, w, noon)
+}
+
+func jsonText(t *testing.T, value any) string {
+	text, err := json.Marshal(value)
+	require.NoError(t, err)
+	return string(text)
+}
