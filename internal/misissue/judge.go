@@ -144,10 +144,8 @@ func (j *Judge) Judge(settings Settings, issue Issue) []Breach {
 	c.readExceptions()
 	c.judgeProfile()
 	c.judgeKeyFloor()
-	if settings.Policy == "open" || !settings.ReportOnly {
-		c.judgeAuthority()
-	}
-	if settings.Policy != "open" && !settings.ReportOnly {
+	c.judgeAuthority()
+	if c.enforced() {
 		c.judgeRules()
 	}
 	return c.breaches
@@ -225,6 +223,9 @@ func matches(patterns []string, text string) bool {
 
 // strict reports whether only what is listed may be certified.
 func (h *hearing) strict() bool { return h.settings.Policy == "strict" || h.issue.CrossModel }
+
+// enforced reports whether the policy refuses anybody.
+func (h *hearing) enforced() bool { return h.settings.Policy != "open" && !h.settings.ReportOnly }
 
 // forClients reports whether whoever has the certificate can use it as a client.
 func (h *hearing) forClients() bool {

@@ -24,22 +24,24 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/signet-charm/signet/internal/misissue/forge"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // bench is a certificate under way: what was asked for, and what an authority makes of it.
 type bench struct {
-	pool     pool
+	pool     forge.Keys
 	settings Settings
-	draft    draft
+	draft    forge.Request
 	issue    Issue
 	template x509.Certificate
 	parent   *x509.Certificate
 	signer   *ecdsa.PrivateKey
 }
 
-func newBench(t *testing.T, p pool) *bench {
+func newBench(t *testing.T, p forge.Keys) *bench {
 	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	root := x509.Certificate{
@@ -55,37 +57,37 @@ func newBench(t *testing.T, p pool) *bench {
 		settings: Settings{
 			Policy: "kubernetes", PerUnit: 100, PerRelation: 20000, Life: 90 * 24 * time.Hour, AuthorityLife: 365 * 24 * time.Hour,
 		},
-		draft: draft{subject: []rdn{commonName("a.example.com")}, names: dns("a.example.com"), key: p["p256"][0]},
+		draft: forge.Request{Subject: []forge.RDN{forge.CommonName("a.example.com")}, Names: forge.DNS("a.example.com"), Key: p["p256"][0]},
 		issue: Issue{Relation: 1, Application: "etcd", Unit: "etcd/0", Kind: Server, Issuer: der, At: noon},
 	}
 }
 
 // ask encodes the request and prepares the certificate that it should get.
 func (b *bench) ask(t *testing.T) {
-	b.issue.Request = b.draft.der()
+	b.issue.Request = b.draft.DER()
 	request, err := x509.ParseCertificateRequest(b.issue.Request)
 	require.NoError(t, err)
 	number := make([]byte, 17)
 	_, _ = rand.Read(number)
 	number[0] = 0x41
-	sum := sha256.Sum256(bits(t, b.draft.key.info))
+	sum := sha256.Sum256(bits(t, b.draft.Key.Info))
 	b.template = x509.Certificate{
 		SerialNumber: new(big.Int).SetBytes(number), RawSubject: request.RawSubject, PublicKey: request.PublicKey,
 		NotBefore: noon.Add(-time.Minute), NotAfter: noon.Add(-time.Minute).Add(b.settings.Life - time.Second),
 		BasicConstraintsValid: true, SubjectKeyId: sum[:20], KeyUsage: x509.KeyUsageDigitalSignature,
 	}
-	for _, one := range b.draft.all() {
-		if one.oid.Equal(oidAltNames) {
-			b.template.ExtraExtensions = append(b.template.ExtraExtensions, pkix.Extension{Id: one.oid, Critical: len(b.draft.subject) == 0, Value: one.value})
+	for _, one := range b.draft.All() {
+		if one.ID.Equal(oidAltNames) {
+			b.template.ExtraExtensions = append(b.template.ExtraExtensions, pkix.Extension{Id: one.ID, Critical: len(b.draft.Subject) == 0, Value: one.Value})
 		}
 	}
-	if !slices.ContainsFunc(b.draft.usages, oidClientAuth.Equal) || slices.ContainsFunc(b.draft.usages, oidServerAuth.Equal) {
+	if !slices.ContainsFunc(b.draft.Usages, oidClientAuth.Equal) || slices.ContainsFunc(b.draft.Usages, oidServerAuth.Equal) {
 		b.template.ExtKeyUsage = append(b.template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
-		if b.draft.key.algorithm.Equal(oidRSAWithSHA256) {
+		if b.draft.Key.RSA() {
 			b.template.KeyUsage |= x509.KeyUsageKeyEncipherment
 		}
 	}
-	if slices.ContainsFunc(b.draft.usages, oidClientAuth.Equal) {
+	if slices.ContainsFunc(b.draft.Usages, oidClientAuth.Equal) {
 		b.template.ExtKeyUsage = append(b.template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	}
 	if b.issue.Kind == Authority {
@@ -130,7 +132,7 @@ func requireFound(t *testing.T, begin string, found []Breach) {
 // One thing is wrong with each certificate, and it is found; nothing is found in one that is right.
 func TestJudgeFinds(t *testing.T) {
 	t.Parallel()
-	p := newPool(t)
+	p := forge.NewKeys()
 	for name, test := range findings() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,9 +170,9 @@ func findings() map[string]finding {
 func profileFindings() map[string]finding {
 	return map[string]finding{
 		"a server's":                   {},
-		"a server's without a subject": {asked: func(b *bench) { b.draft.subject = nil }},
-		"a server's with an RSA key":   {asked: func(b *bench) { b.draft.key = b.pool["good"][0] }},
-		"one good for both":            {asked: func(b *bench) { b.draft.usages = []asn1.ObjectIdentifier{oidServerAuth, oidClientAuth} }},
+		"a server's without a subject": {asked: func(b *bench) { b.draft.Subject = nil }},
+		"a server's with an RSA key":   {asked: func(b *bench) { b.draft.Key = b.pool["good"][0] }},
+		"one good for both":            {asked: func(b *bench) { b.draft.Usages = []asn1.ObjectIdentifier{oidServerAuth, oidClientAuth} }},
 		"a second too long":            {"x509: it ends at", nil, func(b *bench) { b.template.NotAfter = b.template.NotAfter.Add(time.Second) }},
 		"one that begins tomorrow":     {"x509: it begins at", nil, func(b *bench) { b.shift(24 * time.Hour) }},
 		"one that outlives its CA":     {"x509: it ends at", nil, func(b *bench) { b.template.NotAfter = noon.AddDate(20, 0, 0) }},
@@ -179,7 +181,7 @@ func profileFindings() map[string]finding {
 			b.signer, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 			b.parent.PublicKey = &b.signer.PublicKey
 		}},
-		"one with another issuer's name":      {"x509: the issuer is not", nil, func(b *bench) { b.parent.RawSubject = encodeName([]rdn{commonName("Other")}) }},
+		"one with another issuer's name":      {"x509: the issuer is not", nil, func(b *bench) { b.parent.RawSubject = forge.Subject([]forge.RDN{forge.CommonName("Other")}) }},
 		"a short serial number":               {"x509: the serial number", nil, func(b *bench) { b.template.SerialNumber = big.NewInt(7) }},
 		"a long serial number":                {"x509: the serial number", nil, func(b *bench) { b.template.SerialNumber = new(big.Int).Lsh(big.NewInt(1), 159) }},
 		"for another key":                     {"x509: the subject key identifier", nil, func(b *bench) { b.template.PublicKey = &b.signer.PublicKey }},
@@ -195,34 +197,34 @@ func profileFindings() map[string]finding {
 		}},
 		"with alternative names that are critical": {"x509: the extension 2.5.29.17 is critical", nil, func(b *bench) { b.template.ExtraExtensions[0].Critical = true }},
 		"with a name more than asked": {"x509: the alternative names", nil, func(b *bench) {
-			b.template.ExtraExtensions[0].Value = encodeAltNames(dns("a.example.com", "b.example.com"))
+			b.template.ExtraExtensions[0].Value = forge.AltNames(forge.DNS("a.example.com", "b.example.com"))
 		}},
 		"without the names asked for": {"x509: the alternative names", nil, func(b *bench) { b.template.ExtraExtensions = nil }},
-		"with another subject":        {"x509: the subject is", nil, func(b *bench) { b.template.RawSubject = encodeName([]rdn{commonName("b.example.com")}) }},
+		"with another subject":        {"x509: the subject is", nil, func(b *bench) { b.template.RawSubject = forge.Subject([]forge.RDN{forge.CommonName("b.example.com")}) }},
 		"with a string of another type": {"x509: the subject is", nil, func(b *bench) {
-			b.template.RawSubject = encodeName([]rdn{{typed(oidCommonName, 19, []byte("a.example.com"))}})
+			b.template.RawSubject = forge.Subject([]forge.RDN{{forge.Typed(oidCommonName, 19, []byte("a.example.com"))}})
 		}},
 		"good for more than asked": {"x509: the extended key usages", nil, func(b *bench) { b.template.ExtKeyUsage = append(b.template.ExtKeyUsage, x509.ExtKeyUsageClientAuth) }},
 		"good for code":            {"x509: the extended key usages", nil, func(b *bench) { b.template.ExtKeyUsage = append(b.template.ExtKeyUsage, x509.ExtKeyUsageCodeSigning) }},
-		"text that turns around":   {"x509: the subject's 2.5.4.3", func(b *bench) { b.draft.subject = []rdn{commonName("a\u202e.example.com")} }, nil},
+		"text that turns around":   {"x509: the subject's 2.5.4.3", func(b *bench) { b.draft.Subject = []forge.RDN{forge.CommonName("a\u202e.example.com")} }, nil},
 		"a CA nobody asked for": {"ca", func(b *bench) { b.settings.Authorities = nil }, func(b *bench) {
 			b.issue.Kind = Authority // as the rest of the profile sees it
 			b.ask2()
 		}},
-		"a request for nobody's key": {"x509: the request is not signed", func(b *bench) { b.draft.forged = true }, nil},
+		"a request for nobody's key": {"x509: the request is not signed", func(b *bench) { b.draft.Forged = true }, nil},
 		"a request's critical extension": {"extensions", func(b *bench) {
-			b.draft.extensions = []rawExtension{{asn1.ObjectIdentifier{1, 2, 3}, true, []byte{5, 0}}}
+			b.draft.Extensions = []forge.Extension{forge.ExtensionOf(asn1.ObjectIdentifier{1, 2, 3}, true, []byte{5, 0})}
 		}, nil},
 		"a request's extension that is not": {asked: func(b *bench) {
-			b.draft.extensions = []rawExtension{{asn1.ObjectIdentifier{1, 2, 3}, false, []byte{5, 0}}}
+			b.draft.Extensions = []forge.Extension{forge.ExtensionOf(asn1.ObjectIdentifier{1, 2, 3}, false, []byte{5, 0})}
 		}},
 		"a usage that is none of ours": {"usages", func(b *bench) {
-			b.draft.usages = []asn1.ObjectIdentifier{oidServerAuth, {1, 3, 6, 1, 5, 5, 7, 3, 3}}
+			b.draft.Usages = []asn1.ObjectIdentifier{oidServerAuth, {1, 3, 6, 1, 5, 5, 7, 3, 3}}
 		}, nil},
-		"any usage": {"usages", func(b *bench) { b.draft.usages = []asn1.ObjectIdentifier{{2, 5, 29, 37, 0}} }, nil},
+		"any usage": {"usages", func(b *bench) { b.draft.Usages = []asn1.ObjectIdentifier{{2, 5, 29, 37, 0}} }, nil},
 		"any usage under open": {asked: func(b *bench) {
 			b.settings.Policy = "open"
-			b.draft.usages = []asn1.ObjectIdentifier{{2, 5, 29, 37, 0}}
+			b.draft.Usages = []asn1.ObjectIdentifier{{2, 5, 29, 37, 0}}
 		}},
 	}
 }
@@ -239,7 +241,7 @@ func (b *bench) ask2() {
 }
 
 func keyFindings() map[string]finding {
-	with := func(name string) func(*bench) { return func(b *bench) { b.draft.key = b.pool[name][0] } }
+	with := func(name string) func(*bench) { return func(b *bench) { b.draft.Key = b.pool[name][0] } }
 	return map[string]finding{
 		"P-384":             {asked: with("p384")},
 		"P-521":             {"keys", with("p521"), nil},
@@ -279,7 +281,7 @@ func authorityFindings() map[string]finding {
 	ca := func(more func(*bench)) func(*bench) {
 		return func(b *bench) {
 			b.issue.Kind, b.issue.Application, b.issue.Unit = Authority, "vault", "vault/0"
-			b.draft.subject, b.draft.names = []rdn{commonName("Vault CA")}, nil
+			b.draft.Subject, b.draft.Names = []forge.RDN{forge.CommonName("Vault CA")}, nil
 			if more != nil {
 				more(b)
 			}
@@ -315,11 +317,11 @@ func authorityFindings() map[string]finding {
 		"a CA's that may certify all addresses": {"ca", strictly, func(b *bench) {
 			b.template.PermittedDNSDomainsCritical, b.template.PermittedDNSDomains = true, []string{"example.com"}
 		}},
-		"a leaf's for a CA's request": {"ca", func(b *bench) { b.draft.extensions = []rawExtension{constraints(true, -1)} }, nil},
-		"a leaf's for a leaf's":       {asked: func(b *bench) { b.draft.extensions = []rawExtension{constraints(false, -1)} }},
+		"a leaf's for a CA's request": {"ca", func(b *bench) { b.draft.Extensions = []forge.Extension{forge.BasicConstraints(true, -1)} }, nil},
+		"a leaf's for a leaf's":       {asked: func(b *bench) { b.draft.Extensions = []forge.Extension{forge.BasicConstraints(false, -1)} }},
 		"a CA's in a client's name": {"identities", ca(func(b *bench) {
 			b.settings.Authorities = []string{"vault"}
-			b.draft.subject = []rdn{commonName("system:kube-proxy")}
+			b.draft.Subject = []forge.RDN{forge.CommonName("system:kube-proxy")}
 		}), nil},
 	}
 }
@@ -328,11 +330,11 @@ func authorityFindings() map[string]finding {
 func client(application, name string, organizations ...string) func(*bench) {
 	return func(b *bench) {
 		b.issue.Application, b.issue.Unit, b.issue.Kind = application, application+"/0", Client
-		b.draft.subject, b.draft.names, b.draft.usages = nil, nil, []asn1.ObjectIdentifier{oidClientAuth}
+		b.draft.Subject, b.draft.Names, b.draft.Usages = nil, nil, []asn1.ObjectIdentifier{oidClientAuth}
 		for _, one := range organizations {
-			b.draft.subject = append(b.draft.subject, organization(one))
+			b.draft.Subject = append(b.draft.Subject, forge.Organization(one))
 		}
-		b.draft.subject = append(b.draft.subject, commonName(name))
+		b.draft.Subject = append(b.draft.Subject, forge.CommonName(name))
 	}
 }
 
@@ -359,10 +361,10 @@ func identityFindings() map[string]finding {
 		"the masters under open":              {asked: with(client("etcd", "admin", "system:masters"), func(b *bench) { b.settings.Policy = "open" })},
 		"the masters while rules only report": {asked: with(client("etcd", "admin", "system:masters"), func(b *bench) { b.settings.ReportOnly = true })},
 		"the masters in a set": {"identities", with(client("etcd", "admin"), func(b *bench) {
-			b.draft.subject = []rdn{{utf8Text(oidCommonName, "admin"), utf8Text(oidOrganization, "system:masters")}}
+			b.draft.Subject = []forge.RDN{{forge.Text(oidCommonName, "admin"), forge.Text(oidOrganization, "system:masters")}}
 		}), nil},
 		"the masters in sixteen bits": {"identities", with(client("etcd", "admin"), func(b *bench) {
-			b.draft.subject = []rdn{commonName("admin"), {typed(oidOrganization, 30, []byte("\x00s\x00y\x00s\x00t\x00e\x00m\x00:\x00m\x00a\x00s\x00t\x00e\x00r\x00s"))}}
+			b.draft.Subject = []forge.RDN{forge.CommonName("admin"), {forge.Typed(oidOrganization, 30, []byte("\x00s\x00y\x00s\x00t\x00e\x00m\x00:\x00m\x00a\x00s\x00t\x00e\x00r\x00s"))}}
 		}), nil},
 		"capitals":                          {"identities", client("etcd", "System:kube-proxy"), nil},
 		"white space":                       {"identities", client("etcd", " system:kube-proxy"), nil},
@@ -372,13 +374,13 @@ func identityFindings() map[string]finding {
 		"an identity by a rule":             {asked: with(client("etcd", "system:backup:0"), func(b *bench) { b.rule(Rule{Identities: []string{"system:backup:*"}}) })},
 		"a role by a rule":                  {asked: with(client("node-agent", "system:kubelet"), func(b *bench) { b.rule(Rule{Role: "node"}) })},
 		"an organisation that may not stay": {"x509: the subject is", client("etcd", "backup", "Example"), nil},
-		"an organisation left out":          {"", client("etcd", "backup", "Example"), func(b *bench) { b.template.RawSubject = encodeName([]rdn{commonName("backup")}) }},
+		"an organisation left out":          {"", client("etcd", "backup", "Example"), func(b *bench) { b.template.RawSubject = forge.Subject([]forge.RDN{forge.CommonName("backup")}) }},
 		"an organisation by a rule":         {asked: with(client("etcd", "backup", "Example"), func(b *bench) { b.rule(Rule{Identities: []string{"Example"}}) })},
-		"a server's organisation":           {asked: func(b *bench) { b.draft.subject = append(b.draft.subject, organization("Example")) }},
-		"a server's organisation left out":  {"x509: the subject is", func(b *bench) { b.draft.subject = append(b.draft.subject, organization("Example")) }, func(b *bench) { b.template.RawSubject = encodeName([]rdn{commonName("a.example.com")}) }},
-		"two common names":                  {"common-name", func(b *bench) { b.draft.subject = append(b.draft.subject, commonName("b.example.com")) }, nil},
+		"a server's organisation":           {asked: func(b *bench) { b.draft.Subject = append(b.draft.Subject, forge.Organization("Example")) }},
+		"a server's organisation left out":  {"x509: the subject is", func(b *bench) { b.draft.Subject = append(b.draft.Subject, forge.Organization("Example")) }, func(b *bench) { b.template.RawSubject = forge.Subject([]forge.RDN{forge.CommonName("a.example.com")}) }},
+		"two common names":                  {"common-name", func(b *bench) { b.draft.Subject = append(b.draft.Subject, forge.CommonName("b.example.com")) }, nil},
 		"two common names in a set": {"common-name", func(b *bench) {
-			b.draft.subject = []rdn{{utf8Text(oidCommonName, "a.example.com"), utf8Text(oidCommonName, "b.example.com")}}
+			b.draft.Subject = []forge.RDN{{forge.Text(oidCommonName, "a.example.com"), forge.Text(oidCommonName, "b.example.com")}}
 		}, nil},
 		"a client in another model":           {"usages", with(client("remote-0a", "x.example.com"), func(b *bench) { strict(b); foreign(b) }), nil},
 		"a client in another model by a rule": {asked: with(client("remote-0a", "x.example.com"), func(b *bench) { strict(b); foreign(b); b.rule(Rule{Clients: true}) })},
@@ -389,13 +391,13 @@ func identityFindings() map[string]finding {
 
 func nameFindings() map[string]finding {
 	named := func(names ...string) func(*bench) {
-		return func(b *bench) { b.draft.subject, b.draft.names = nil, dns(names...) }
+		return func(b *bench) { b.draft.Subject, b.draft.Names = nil, forge.DNS(names...) }
 	}
 	addressed := func(text string) func(*bench) {
-		return func(b *bench) { b.draft.subject, b.draft.names = nil, []generalName{address(text)} }
+		return func(b *bench) { b.draft.Subject, b.draft.Names = nil, []forge.Name{forge.Address(text)} }
 	}
 	other := func(kind int, content string) func(*bench) {
-		return func(b *bench) { b.draft.names = append(b.draft.names, generalName{kind, []byte(content)}) }
+		return func(b *bench) { b.draft.Names = append(b.draft.Names, forge.NameOf(kind, []byte(content))) }
 	}
 	many := make([]string, 101)
 	for i := range many {
@@ -411,7 +413,7 @@ func nameFindings() map[string]finding {
 		"the API server by anybody":                     {"names", named("kubernetes.default.svc"), nil},
 		"the API server in a cluster":                   {"names", named("kubernetes.default.svc.cluster.local"), nil},
 		"the API server in capitals":                    {"names", named("Kubernetes.Default"), nil},
-		"the API server as common name":                 {"names", func(b *bench) { b.draft.subject = []rdn{commonName("kubernetes")} }, nil},
+		"the API server as common name":                 {"names", func(b *bench) { b.draft.Subject = []forge.RDN{forge.CommonName("kubernetes")} }, nil},
 		"the API server by itself":                      {asked: with(named("kubernetes", "kubernetes.default.svc.cluster.local"), func(b *bench) { b.issue.Application = "k8s" })},
 		"the API server by a rule":                      {asked: with(named("kubernetes"), func(b *bench) { b.rule(Rule{Domains: []string{"kubernetes"}}) })},
 		"the API server by a rule for all of a cluster": {"names", with(named("kubernetes.default.svc.cluster.local"), func(b *bench) { b.rule(Rule{Domains: []string{"cluster.local"}}) }), nil},
@@ -425,7 +427,7 @@ func nameFindings() map[string]finding {
 		"a wildcard for all of com":                     {"wildcards", with(named("*.com"), func(b *bench) { b.rule(Rule{Wildcards: true}) }), nil},
 		"a wildcard for all of co.uk":                   {"wildcards", with(named("*.co.uk"), func(b *bench) { b.rule(Rule{Wildcards: true}) }), nil},
 		"a wildcard over the API server":                {"names", with(named("*.default.svc.cluster.local"), func(b *bench) { b.rule(Rule{Wildcards: true}) }), nil},
-		"a wildcard as common name":                     {"wildcards", func(b *bench) { b.draft.subject = []rdn{commonName("*.example.com")} }, nil},
+		"a wildcard as common name":                     {"wildcards", func(b *bench) { b.draft.Subject = []forge.RDN{forge.CommonName("*.example.com")} }, nil},
 		"an address":                                    {asked: addressed("10.0.0.1")},
 		"this host":                                     {asked: addressed("127.0.0.1")},
 		"no address":                                    {"addresses", addressed("0.0.0.0"), nil},
@@ -437,15 +439,15 @@ func nameFindings() map[string]finding {
 		"a mapped address":                              {"addresses", addressed("::ffff:10.0.0.1"), nil},
 		"a link's address that is listed":               {asked: with(addressed("fe80::1"), func(b *bench) { b.settings.Networks = []netip.Prefix{netip.MustParsePrefix("fe80::/64")} })},
 		"a mapped address that is listed":               {"addresses", with(addressed("::ffff:10.0.0.1"), func(b *bench) { b.settings.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} }), nil},
-		"an address as common name":                     {"addresses", func(b *bench) { b.draft.subject = []rdn{commonName("169.254.169.254")} }, nil},
+		"an address as common name":                     {"addresses", func(b *bench) { b.draft.Subject = []forge.RDN{forge.CommonName("169.254.169.254")} }, nil},
 		"a URI":                                         {"other-names", other(kindURI, "spiffe://cluster/ns/a"), nil},
 		"a URI by a rule":                               {asked: with(other(kindURI, "spiffe://cluster/ns/a"), func(b *bench) { b.rule(Rule{URIs: []string{"spiffe://cluster/"}}) })},
 		"a mail address":                                {asked: other(kindMail, "a@example.org")},
 		"a mail address that is not listed":             {"other-names", with(other(kindMail, "a@example.org"), strict), nil},
 		"a registered ID":                               {asked: other(kindID, "\x2a\x03")},
-		"another name":                                  {"other-names", other(kindOther, "\x06\x03\x2a\x03\x04\xa0\x02\x05\x00"), nil},
-		"a directory name":                              {"other-names", other(kindDirectory, "\x30\x00"), nil},
-		"a listed name and address":                     {asked: with(func(b *bench) { b.draft.names = append(dns("x.example.com"), address("10.0.0.1")) }, strict)},
+		"another name":                                  {"other-names", other(forge.OtherName, "\x06\x03\x2a\x03\x04\xa0\x02\x05\x00"), nil},
+		"a directory name":                              {"other-names", other(forge.Directory, "\x30\x00"), nil},
+		"a listed name and address":                     {asked: with(func(b *bench) { b.draft.Names = append(forge.DNS("x.example.com"), forge.Address("10.0.0.1")) }, strict)},
 		"a name that is not listed":                     {"names", with(named("example.org"), strict), nil},
 		"a name that ends alike":                        {"names", with(named("badexample.com"), strict), nil},
 		"an address that is not listed":                 {"addresses", with(addressed("192.0.2.1"), strict), nil},
@@ -456,7 +458,7 @@ func nameFindings() map[string]finding {
 // What is right for one certificate may be wrong for the next.
 func TestJudgeRemembers(t *testing.T) {
 	t.Parallel()
-	p := newPool(t)
+	p := forge.NewKeys()
 	cases := map[string]struct {
 		rule          string
 		first, second func(*bench)
@@ -514,7 +516,7 @@ func TestJudgeRemembers(t *testing.T) {
 // The legacy dialect has no request to compare with.
 func TestJudgeComparesLegacyNames(t *testing.T) {
 	t.Parallel()
-	p := newPool(t)
+	p := forge.NewKeys()
 	cases := map[string]struct {
 		rule  string
 		names []string
@@ -523,16 +525,16 @@ func TestJudgeComparesLegacyNames(t *testing.T) {
 		"as asked":            {"", []string{"B.example.com", "b.example.com."}, nil},
 		"a name less":         {`x509: the alternative name "10.0.0.1" is missing`, []string{"b.example.com", "10.0.0.1"}, nil},
 		"a name more":         {`x509: the alternative name "b.example.com" was not`, nil, nil},
-		"another common name": {"x509: the subject", []string{"b.example.com"}, func(b *bench) { b.template.RawSubject = encodeName([]rdn{commonName("b.example.com")}) }},
+		"another common name": {"x509: the subject", []string{"b.example.com"}, func(b *bench) { b.template.RawSubject = forge.Subject([]forge.RDN{forge.CommonName("b.example.com")}) }},
 		"an organisation": {"x509: the subject", []string{"b.example.com"}, func(b *bench) {
-			b.template.RawSubject = encodeName([]rdn{organization("x"), commonName("a.example.com")})
+			b.template.RawSubject = forge.Subject([]forge.RDN{forge.Organization("x"), forge.CommonName("a.example.com")})
 		}},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, p)
-			b.draft.names = dns("a.example.com", "b.example.com")
+			b.draft.Names = forge.DNS("a.example.com", "b.example.com")
 			b.settings.StrictServerUsage = []string{"ovn"}
 			b.ask(t)
 			b.issue.Request, b.issue.Legacy, b.issue.CommonName, b.issue.Names = nil, true, "a.example.com", test.names

@@ -154,7 +154,8 @@ func (h *hearing) usages() (server, client bool) {
 		case Client, Shared:
 			return false, true
 		default:
-			return true, len(h.settings.StrictServerUsage) == 0 || slices.Contains(h.settings.StrictServerUsage, h.issue.Application)
+			client = len(h.settings.StrictServerUsage) == 0 || slices.Contains(h.settings.StrictServerUsage, h.issue.Application)
+			return true, client && (!h.enforced() || !h.issue.CrossModel || h.allowed.Clients)
 		}
 	}
 	asked, _ := h.askedUsages()
@@ -214,7 +215,7 @@ func (h *hearing) judgeCopies() {
 // expectedSubject is the request's subject without the organisations that may not stay.
 func (h *hearing) expectedSubject() ([]byte, error) {
 	name, err := readName(h.request.RawSubject)
-	if err != nil || !h.forClients() || h.settings.Policy == "open" || h.settings.ReportOnly {
+	if err != nil || !h.forClients() || !h.enforced() {
 		return h.request.RawSubject, err
 	}
 	var out cryptobyte.Builder
@@ -240,17 +241,14 @@ func (h *hearing) expectedSubject() ([]byte, error) {
 func (h *hearing) judgeLegacy() {
 	want := map[string]bool{}
 	add := func(text string) {
-		text = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(text)), ".")
-		if addr, err := netip.ParseAddr(text); err == nil {
-			text = addr.Unmap().String()
-		}
+		text = canonical(text)
 		want[text] = text != ""
 	}
 	for _, name := range h.issue.Names {
 		add(name)
 	}
 	commonName := h.issue.CommonName
-	if _, err := netip.ParseAddr(commonName); h.issue.Kind != Client && h.issue.Kind != Shared && (err == nil || isHost(commonName)) {
+	if addr, err := netip.ParseAddr(commonName); addr.Zone() == "" && h.issue.Kind != Client && h.issue.Kind != Shared && (err == nil || isHost(commonName)) {
 		add(commonName)
 	}
 	if h.issue.Kind == Authority {
@@ -262,16 +260,21 @@ func (h *hearing) judgeLegacy() {
 	got := texts(h.subject, oidCommonName)
 	h.expect(strings.Join(got, "") == commonName && len(h.subject) == len(got), "the subject is %q, the name asked for %q", h.cert.Subject, commonName)
 	for _, name := range h.names {
-		text := string(name.content)
-		if addr, ok := netip.AddrFromSlice(name.content); name.kind == kindIP && ok {
-			text = addr.String()
-		} else {
-			h.expect(name.kind == kindDNS, "an alternative name is of the kind %d", name.kind)
-		}
+		text := name.String()
+		h.expect(name.kind == kindDNS || name.kind == kindIP, "an alternative name is of the kind %d", name.kind)
 		h.expect(want[text], "the alternative name %q was not asked for", text)
 		delete(want, text)
 	}
 	for text, wanted := range want {
 		h.expect(!wanted, "the alternative name %q is missing", text)
 	}
+}
+
+// canonical is a name of the legacy dialect as it stands in a certificate.
+func canonical(text string) string {
+	text = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(text)), ".")
+	if addr, err := netip.ParseAddr(text); err == nil {
+		text = addr.Unmap().String()
+	}
+	return text
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
+	"net/netip"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -95,6 +96,13 @@ func texts(name []rdn, oid asn1.ObjectIdentifier) []string {
 type generalName struct {
 	kind    int // the tag's number (RFC 5280, 4.2.1.6)
 	content []byte
+}
+
+func (n generalName) String() string {
+	if addr, ok := netip.AddrFromSlice(n.content); n.kind == kindIP && ok {
+		return addr.String()
+	}
+	return string(n.content)
 }
 
 // Kinds of general names.

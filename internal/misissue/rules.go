@@ -38,7 +38,7 @@ func (h *hearing) judgeAuthority() {
 // certified, the lists. A kind of name whose list is empty is excluded.
 func (h *hearing) limitedTo(terms Below) bool {
 	domains, networks := terms.Domains, terms.Networks
-	bound := h.strict() && h.settings.Policy != "open" && !h.settings.ReportOnly
+	bound := h.strict() && h.enforced()
 	if len(domains) == 0 && bound {
 		domains = h.settings.Domains
 	}
@@ -146,7 +146,7 @@ func (h *hearing) judgeIdentities() {
 		case h.mayBe(name):
 		case reservedName(name):
 			h.breach("identities", "%s is the client %q", h.issue.Application, name)
-		case h.strict() && h.issue.Kind != Shared && (!isHost(name) || !h.within(name)):
+		case h.strict() && h.issue.Kind != Shared && !h.cert.IsCA && !h.listedHost(name): // a CA is known by its key, not its name
 			h.breach("identities", "the client %q is not listed", name)
 		}
 		if node, isNode := strings.CutPrefix(name, "system:node:"); isNode && node != "" {
@@ -164,6 +164,14 @@ func (h *hearing) judgeIdentities() {
 			h.breach("identities", "%s is in the group %q", h.issue.Application, name)
 		}
 	}
+}
+
+// listedHost reports whether a client's name is that of a host which a server may be.
+func (h *hearing) listedHost(name string) bool {
+	if addr, err := netip.ParseAddr(strings.TrimSpace(name)); err == nil {
+		return h.inNetworks(addr.Unmap())
+	}
+	return isHost(name) && (h.within(name) || h.controlPlane && isAPIServer(plain(name)))
 }
 
 func isNodeName(name string) bool {
@@ -269,10 +277,14 @@ func (h *hearing) judgeAddress(addr netip.Addr) {
 		addr = addr.Unmap()
 	}
 	odd := addr.IsUnspecified() || addr.IsMulticast() || addr.IsLinkLocalUnicast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255})
-	listed := slices.ContainsFunc(slices.Concat(h.settings.Networks, h.allowed.Networks), func(network netip.Prefix) bool { return network.Contains(addr) })
-	if (odd || h.strict()) && !listed {
+	if (odd || h.strict()) && !h.inNetworks(addr) {
 		h.breach("addresses", "%s", addr)
 	}
+}
+
+// inNetworks reports whether an address is in one of the networks that are listed.
+func (h *hearing) inNetworks(addr netip.Addr) bool {
+	return slices.ContainsFunc(slices.Concat(h.settings.Networks, h.allowed.Networks), func(network netip.Prefix) bool { return network.Contains(addr) })
 }
 
 // judgeAltName holds one alternative name to the rule for its kind.

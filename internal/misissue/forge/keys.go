@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
-package misissue
+package forge
 
 import (
-	"bufio"
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
@@ -11,31 +10,30 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
+	_ "embed" // for the RSA keys
 	"encoding/asn1"
 	"encoding/hex"
 	"fmt"
 	"math/big"
-	"os"
 	"strconv"
 	"strings"
 
-	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// key is a key that somebody asks a certificate for. Keys are made once, from constants, so that a run of requests is
+// Key is a key that somebody asks a certificate for. Keys are made once, from constants, so that a run of requests is
 // the same every time and needs no time to make keys.
-type key struct {
-	name      string
-	info      []byte // SubjectPublicKeyInfo
+type Key struct {
+	Name      string
+	Info      []byte // SubjectPublicKeyInfo
 	algorithm asn1.ObjectIdentifier
 	null      bool // the algorithm has the parameter NULL
 	sign      func(message []byte) []byte
 }
 
-// pool are all keys, by what they are: "p256" and "good" are those of real charms.
-type pool map[string][]*key
+// Keys are all keys, by what they are: "p256" and "good" are those of real charms.
+type Keys map[string][]*Key
 
 var (
 	oidECDSAWithSHA256 = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
@@ -44,38 +42,46 @@ var (
 	oidEd25519         = asn1.ObjectIdentifier{1, 3, 101, 112}
 )
 
-func newPool(t require.TestingT) pool {
-	p := pool{}
-	for i := range 8 {
-		p.addEC(t, "p256", elliptic.P256(), i)
+//go:embed rsa-keys.txt
+var rsaKeys string
+
+// must is for what is made of constants only.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
 	}
-	p.addEC(t, "p384", elliptic.P384(), 0)
-	p.addEC(t, "p521", elliptic.P521(), 0)
-	p.addEC(t, "p224", elliptic.P224(), 0)
+	return value
+}
+
+// NewKeys makes all keys.
+func NewKeys() Keys {
+	p := Keys{}
+	for i := range 8 {
+		p.addEC("p256", elliptic.P256(), i)
+	}
+	p.addEC("p384", elliptic.P384(), 0)
+	p.addEC("p521", elliptic.P521(), 0)
+	p.addEC("p224", elliptic.P224(), 0)
 	published, _ := hex.DecodeString("e6cb5bdd80aa45ae9c95e8c15476679ffec953c16851e711e743939589c64fc1") // RFC 9500, 2.3
-	p.addScalar(t, "rfc9500-p256", elliptic.P256(), published)
+	p.addScalar("rfc9500-p256", elliptic.P256(), published)
 	for i := range 2 {
 		seed := sha256.Sum256([]byte(fmt.Sprint("ed25519 ", i)))
 		private := ed25519.NewKeyFromSeed(seed[:])
-		info, err := x509.MarshalPKIXPublicKey(private.Public())
-		require.NoError(t, err)
-		p["ed25519"] = append(p["ed25519"], &key{
-			name: "ed25519", info: info, algorithm: oidEd25519, sign: func(message []byte) []byte { return ed25519.Sign(private, message) },
+		info := must(x509.MarshalPKIXPublicKey(private.Public()))
+		p["ed25519"] = append(p["ed25519"], &Key{
+			Name: "ed25519", Info: info, algorithm: oidEd25519, sign: func(message []byte) []byte { return ed25519.Sign(private, message) },
 		})
 	}
-	text, err := os.ReadFile("testdata/rsa-keys.txt")
-	require.NoError(t, err)
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		if fields := strings.Fields(lines.Text()); fields[0] != "#" {
-			p.addRSA(t, fields)
+	for line := range strings.Lines(rsaKeys) {
+		if fields := strings.Fields(line); fields[0] != "#" {
+			p.addRSA(fields)
 		}
 	}
 	p.addForeign()
 	return p
 }
 
-func (p pool) addEC(t require.TestingT, name string, curve elliptic.Curve, number int) {
+func (p Keys) addEC(name string, curve elliptic.Curve, number int) {
 	size := (curve.Params().BitSize + 7) / 8
 	scalar := make([]byte, 0, size)
 	for part := 0; len(scalar) < size; part++ {
@@ -83,38 +89,31 @@ func (p pool) addEC(t require.TestingT, name string, curve elliptic.Curve, numbe
 		scalar = append(scalar, sum[:min(len(sum), size-len(scalar))]...)
 	}
 	scalar[0] = 0 // below the order of every curve
-	p.addScalar(t, name, curve, scalar)
+	p.addScalar(name, curve, scalar)
 }
 
-func (p pool) addScalar(t require.TestingT, name string, curve elliptic.Curve, scalar []byte) {
-	private, err := ecdsa.ParseRawPrivateKey(curve, scalar)
-	require.NoError(t, err)
-	info, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
-	require.NoError(t, err)
-	p[name] = append(p[name], &key{name: name, info: info, algorithm: oidECDSAWithSHA256, sign: func(message []byte) []byte {
+func (p Keys) addScalar(name string, curve elliptic.Curve, scalar []byte) {
+	private := must(ecdsa.ParseRawPrivateKey(curve, scalar))
+	info := must(x509.MarshalPKIXPublicKey(&private.PublicKey))
+	p[name] = append(p[name], &Key{Name: name, Info: info, algorithm: oidECDSAWithSHA256, sign: func(message []byte) []byte {
 		sum := sha256.Sum256(message)
-		signature, err := private.Sign(nil, sum[:], crypto.SHA256) // the same every time (RFC 6979)
-		require.NoError(t, err)
-		return signature
+		return must(private.Sign(nil, sum[:], crypto.SHA256)) // the same every time (RFC 6979)
 	}})
 }
 
 // addRSA signs by hand, with the remainders of each prime, because crypto/rsa refuses most of these keys.
-func (p pool) addRSA(t require.TestingT, fields []string) {
-	e, err := strconv.ParseInt(fields[1], 10, 32)
-	require.NoError(t, err)
+func (p Keys) addRSA(fields []string) {
+	e := must(strconv.ParseInt(fields[1], 10, 32))
 	n := big.NewInt(1)
 	var primes, exponents []*big.Int
 	for _, field := range fields[2:] {
-		prime, ok := new(big.Int).SetString(field, 16)
-		require.True(t, ok)
+		prime := new(big.Int).SetBytes(must(hex.DecodeString(strings.Repeat("0", len(field)%2) + field)))
 		n.Mul(n, prime)
 		primes = append(primes, prime)
 		exponents = append(exponents, new(big.Int).ModInverse(big.NewInt(e), new(big.Int).Sub(prime, big.NewInt(1))))
 	}
-	require.Len(t, primes, 2)
 	inverse := new(big.Int).ModInverse(primes[1], primes[0])
-	one := &key{name: fields[0], info: rsaInfo(n, e), algorithm: oidRSAWithSHA256, null: true}
+	one := &Key{Name: fields[0], Info: rsaInfo(n, e), algorithm: oidRSAWithSHA256, null: true}
 	one.sign = func(message []byte) []byte {
 		sum := sha256.Sum256(message)
 		size := (n.BitLen() + 7) / 8
@@ -145,10 +144,10 @@ func rsaInfo(n *big.Int, e int64) []byte {
 
 // addForeign adds keys that nobody can sign with here: too long, of exponents that no key has, off their curve, of other
 // kinds.
-func (p pool) addForeign() {
+func (p Keys) addForeign() {
 	nobody := func([]byte) []byte { return bytes.Repeat([]byte{0x5a}, 256) }
 	add := func(name string, info []byte) {
-		p[name] = append(p[name], &key{name: name, info: info, algorithm: oidRSAWithSHA256, null: true, sign: nobody})
+		p[name] = append(p[name], &Key{Name: name, Info: info, algorithm: oidRSAWithSHA256, null: true, sign: nobody})
 	}
 	odd := func(bits uint) *big.Int {
 		n := new(big.Int).Lsh(big.NewInt(1), bits-1)
@@ -159,9 +158,12 @@ func (p pool) addForeign() {
 	add("exponent-1", rsaInfo(odd(2048), 1))
 	add("exponent-even", rsaInfo(odd(2048), 65538))
 	add("short-512", rsaInfo(odd(512), 65537))
-	point := bytes.Clone(p["p256"][0].info)
+	point := bytes.Clone(p["p256"][0].Info)
 	point[len(point)-1] ^= 1
 	add("off-curve", point)
 	x25519, _ := hex.DecodeString("302a300506032b656e032100" + strings.Repeat("09", 32))
 	add("x25519", x25519)
 }
+
+// RSA reports whether the key is an RSA key.
+func (k *Key) RSA() bool { return k.algorithm.Equal(oidRSAWithSHA256) }
