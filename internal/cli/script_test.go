@@ -42,7 +42,8 @@ func TestMain(m *testing.M) {
 //	                                     library), plain (writes only what the story writes), trusting (certificate_transfer)
 //	deploy-charm DIR N                   a charm among the story's files, in any language
 //	relate APP:ENDPOINT APP:ENDPOINT     and unrelate
-//	add-unit APP, remove-unit UNIT, lose-machine UNIT, lead UNIT, config APP option=value…
+//	add-unit APP, remove-unit UNIT, lose-machine UNIT, lead UNIT
+//	config APP option=value|@FILE…       likewise with deploy
 //	start-agent UNIT, kill-agent UNIT
 //	write UNIT RELATION KEY VALUE|@FILE  what a charm would write into its databag; RELATION is its endpoint's name
 //	chmod-conf UNIT MODE                 of the unit's agent.conf
@@ -265,6 +266,13 @@ func (s *story) options(pairs []string) (map[string]any, error) {
 	options := map[string]any{}
 	for _, pair := range pairs {
 		name, value, _ := strings.Cut(pair, "=")
+		if file, named := strings.CutPrefix(value, "@"); named { // as Juju reads the value of an option from a file
+			text, err := os.ReadFile(filepath.Join(s.work, file))
+			if err != nil {
+				return nil, err
+			}
+			value = string(text)
+		}
 		options[name] = value
 		switch meta.Types[name] {
 		case "boolean":

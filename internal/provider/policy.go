@@ -186,3 +186,43 @@ func (s *step) capabilities(relation juju.Relation) *dialect.Capabilities {
 		AllowedDomains: may.Domains, ProviderType: "signet",
 	}
 }
+
+// Explained is what the policy says about one ask, and why.
+type Explained struct {
+	Ask      dialect.Ask
+	Spec     cert.Spec        // what the certificate would say; zero where none can be made
+	Verdict  policy.Verdict   // with the settings as they are
+	Refusals []dialect.Denial // what it would be refused for; none when it would be granted
+}
+
+// Explain says what would become of what a relation asks for, were it all new: for people, before anybody asks. What no ask
+// could be made of comes with the others' denials.
+func Explain(application string, settings Settings, relation juju.Relation) ([]Explained, []dialect.Denial) {
+	settings.Policy.Provider = application
+	s := &step{settings: settings}
+	reading := dialect.Read(relation)
+	holders := holdersOf(dialect.NewIndex(relation), reading.Asks)
+	var list []Explained
+	for _, ask := range reading.Asks {
+		explained := Explained{Ask: ask}
+		terms, err := s.terms(ask, holders)
+		if err != nil {
+			explained.Refusals = append(explained.Refusals, *s.deny(ask, dialect.Malformed, err.Error()))
+			list = append(list, explained)
+			continue
+		}
+		explained.Spec, explained.Verdict = terms.spec, terms.verdict
+		if len(terms.reported.Refusals) > 0 {
+			explained.Verdict.Refusals = terms.reported.Refusals
+		}
+		refusals := explained.Verdict.Refusals
+		if weak := terms.weakness(); weak != nil {
+			refusals = append(refusals, *weak)
+		}
+		for _, refusal := range refusals {
+			explained.Refusals = append(explained.Refusals, *s.refused(ask, refusal))
+		}
+		list = append(list, explained)
+	}
+	return list, reading.Denials
+}
