@@ -110,8 +110,13 @@ func (s *step) refused(ask dialect.Ask, refusal policy.Refusal) *dialect.Denial 
 // note counts what the operator should know of although nobody is refused for it: what would be, were the policy more than
 // reported, and what was issued by other rules and will not be renewed.
 func (s *step) note(ask dialect.Ask, t terms, kept bool) {
-	if len(t.reported.Refusals) > 0 {
+	switch {
+	case len(t.reported.Refusals) > 0:
 		s.reported = append(s.reported, *s.refused(ask, t.reported.Refusals[0]))
+	case len(t.reported.Without) > 0:
+		s.reported = append(s.reported, *s.refused(ask, policy.Refusal{
+			Code: policy.IdentityNotAllowed, Rule: "identities", Reason: fmt.Sprintf("the organizations %q would be left out", t.reported.Without),
+		}))
 	}
 	if kept && !t.verdict.Allowed() {
 		s.lapsing = append(s.lapsing, *s.refused(ask, t.verdict.Refusals[0]))
@@ -133,7 +138,7 @@ func (s *step) reportPolicy() {
 
 // admit lets through the asks that this application answers at all, and no more of them than the quotas allow. What has a
 // certificate is counted first and not refused: a limit that is lowered takes nothing away.
-func (s *step) admit(relation juju.Relation, reading dialect.Reading, published *dialect.Index) ([]dialect.Ask, []dialect.Denial) {
+func (s *step) admit(reading dialect.Reading, published *dialect.Index) ([]dialect.Ask, []dialect.Denial) {
 	denials := append([]dialect.Denial(nil), reading.Denials...)
 	var asks []dialect.Ask
 	for _, ask := range reading.Asks {

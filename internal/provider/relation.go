@@ -28,7 +28,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	relation = s.shelf.restore(relation)
 	reading := dialect.Read(relation)
 	published := dialect.NewIndex(relation)
-	asks, denials := s.admit(relation, reading, published)
+	asks, denials := s.admit(reading, published)
 	if !ready {
 		s.denials = append(s.denials, denials...)
 		return
