@@ -76,8 +76,10 @@ func altNameFault(name asn1.RawValue) string {
 	return ""
 }
 
-// contentFault says what may not stand in a certificate although it can be read: text that deceives people and programs.
+// contentFault says what may not stand in a certificate although it can be read: text that deceives people and programs,
+// or nothing at all.
 func contentFault(request *x509.CertificateRequest) string {
+	named := len(request.Subject.Names) > 0
 	for _, attribute := range request.Subject.Names {
 		if text, ok := attribute.Value.(string); ok {
 			if err := checkPrints("subject attribute "+shorten(attribute.Type.String()), text); err != nil {
@@ -98,6 +100,10 @@ func contentFault(request *x509.CertificateRequest) string {
 				return "its subject alternative names " + reason
 			}
 		}
+		named = named || len(names) > 0
+	}
+	if !named {
+		return "it names nobody: it has neither a subject nor alternative names"
 	}
 	return ""
 }

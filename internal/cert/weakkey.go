@@ -98,9 +98,14 @@ func hasClosePrimes(modulus *big.Int) bool {
 
 func primesBelow(limit int64) []int64 {
 	var primes []int64
+	composite := make([]bool, limit)
 	for n := int64(2); n < limit; n++ {
-		if big.NewInt(n).ProbablyPrime(0) {
-			primes = append(primes, n)
+		if composite[n] {
+			continue
+		}
+		primes = append(primes, n)
+		for multiple := n * n; multiple < limit; multiple += n {
+			composite[multiple] = true
 		}
 	}
 	return primes

@@ -281,7 +281,7 @@ func bounded(err error) string {
 // named gives the name of an item inside a databag value: "cert_requests[10.0.0.1]".
 func named(key, name string) string {
 	plain := len(name) <= maxQuoted && utf8.ValidString(name) &&
-		strings.IndexFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
+		strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 	if !plain {
 		name = quote(name)
 	}

@@ -260,8 +260,8 @@ func checkCommonName(name string) error {
 		return &misfit{BadName, "the common name begins or ends with white space"}
 	case len(name) > 253:
 		return &misfit{BadName, fmt.Sprintf("the common name has %d bytes, more than 253", len(name))}
-	case strings.IndexFunc(name, unicode.IsControl) >= 0:
-		return &misfit{BadName, "the common name holds a control character"}
+	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }): // which no certificate may say
+		return &misfit{BadName, "the common name has a character that does not print"}
 	}
 	return nil
 }

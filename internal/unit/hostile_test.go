@@ -12,65 +12,122 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/juju"
 )
 
-// One unit writes what nobody should. Its neighbours are served in the same turn, in both dialects, and the operator
-// reads why in the status.
-func TestHostileNeighbourHarmsNobody(t *testing.T) {
-	t.Parallel()
-	cases := map[string]struct {
-		bag  juju.Bag
-		code string // in the status
-	}{
-		"no JSON":                               {juju.Bag{"cert_requests": "{"}, "malformed"},
-		"JSON of another type":                  {juju.Bag{"cert_requests": `"text"`}, "malformed"},
-		"more after the JSON":                   {juju.Bag{"client_cert_requests": `{} {}`}, "malformed"},
-		"the same key twice":                    {juju.Bag{"client_cert_requests": `{"a": {"sans": []}, "a": {"sans": ["b.example.com"]}}`}, "malformed"},
-		"the list form of a retired library":    {juju.Bag{"cert_requests": `[{"common_name": "ca", "sans": []}]`}, "malformed"},
-		"names that are none":                   {juju.Bag{"common_name": "x", "sans": `["good.example.com", "/etc/passwd"]`}, "name-not-allowed"},
-		"an address with a zone":                {juju.Bag{"common_name": "x", "sans": `["fe80::1%eth0"]`}, "not-allowed"},
-		"a bottomless list":                     {juju.Bag{"sans": strings.Repeat("[", 100_000), "common_name": "x"}, "too-large"},
-		"four mebibytes":                        {juju.Bag{"cert_requests": `{"` + strings.Repeat("x", 4<<20) + `": {"sans": []}}`}, "too-large"},
-		"a name that is a path":                 {juju.Bag{"unit_name": "../../etc/shadow"}, "unit-name-mismatch"},
-		"another unit's name":                   {juju.Bag{"unit_name": "etcd_1", "common_name": "stolen"}, "unit-name-mismatch"},
-		"a key of the answer as name":           {juju.Bag{"unit_name": "ca", "common_name": "x"}, "unit-name-mismatch"},
-		"no UTF-8":                              {juju.Bag{"cert_requests": "{\"a\xff\": {\"sans\": []}}"}, "malformed"},
-		"a common name with control characters": {juju.Bag{"common_name": "a\x00b"}, "malformed"},
-		"ten thousand requests":                 {juju.Bag{"client_cert_requests": manyRequests(t, 10_000)}, "too-many"},
-		"requests that are junk":                {requestBag(t, "junk", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----"), "malformed"},
-		"a request that is a number":            {juju.Bag{"certificate_signing_requests": `[7, null, {"certificate_signing_request": 5}]`}, "malformed"},
-		"a request with a weak key":             {requestBag(t, weakRequest(t)), "weak-key"},
-		"a request signed by another":           {requestBag(t, forgedRequest(t)), "bad-signature"},
-	}
-	for name, test := range cases {
+// hostileRow is what one unit writes that nobody should, and why it is refused.
+type hostileRow struct {
+	code    string
+	number  int      // in request_errors; 0 where no request can be echoed there
+	bag     juju.Bag // what the unit writes
+	request string   // the signing request that is refused, which is all that the unit writes where there is no bag
+	config  map[string]any
+}
+
+// One unit writes what nobody should. Its neighbours are served in the same turn, in both dialects, as is what it asks
+// for beside it, and it is told why, as the operator is.
+func playHostile(t *testing.T, rows map[string]hostileRow) {
+	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			test.bag["ingress-address"] = "10.0.0.1"
+			w.snap.Config = row.config
+			own, other, far := goodRequest(t), goodRequest(t), goodRequest(t)
 			w.snap.Relations = append(w.snap.Relations, legacyRelation(7, map[string]juju.Bag{
-				"etcd/0": test.bag,
-				"etcd/1": {"unit_name": "etcd_1", "common_name": "10.0.0.2"},
-				"etcd/2": requestBag(t, goodRequest(t)),
+				"etcd/0": hostileBag(t, row, own),
+				"etcd/1": {"unit_name": "etcd_1", "common_name": "10.0.0.2", "client_cert_requests": `{"backup": {"sans": null}}`},
+				"etcd/2": requestBag(t, other),
+			}), legacyRelation(8, map[string]juju.Bag{
+				"kubernetes-worker/0": {"unit_name": "kubernetes-worker_0", "client_cert_requests": `{"system:kubelet": {"sans": null}}`},
+				"kubernetes-worker/1": requestBag(t, far),
 			}))
+			w.snap.Relations[2].RemoteApp = "kubernetes-worker"
 			turn(t, w, noon)
 			atRest(t, w, noon)
-			relation := w.snap.Relations[1]
-			require.Contains(t, relation.OwnUnit, "etcd_1.server.cert")
-			require.NotContains(t, relation.OwnUnit["etcd_1.server.cert"], "stolen")
-			require.Contains(t, relation.OwnApp["certificates"], "BEGIN CERTIFICATE REQUEST")
-			require.Contains(t, w.snap.Status.Message, "refused: etcd/0: ")
-			require.Contains(t, w.snap.Status.Message, test.code)
-			require.Less(t, len(w.snap.Status.Message), 600, "hostile text does not fill the status")
-			for key := range relation.OwnUnit {
-				require.NotContains(t, key, "..")
+
+			granted, faults := w.answers(7)
+			served(t, w, granted, other)
+			bag := w.snap.Relations[1].OwnUnit
+			require.Equal(t, "10.0.0.2", leafOf(t, bag["etcd_1.server.cert"]).Subject.CommonName)
+			require.Contains(t, bag["etcd_1.processed_client_requests"], `"backup"`)
+			if _, inList := row.bag["certificate_signing_requests"]; inList {
+				require.Contains(t, bag["etcd_0.processed_client_requests"], `"own"`)
+			} else {
+				served(t, w, granted, own)
 			}
+			distant, _ := w.answers(8)
+			served(t, w, distant, far)
+			require.Contains(t, w.snap.Relations[2].OwnUnit["kubernetes-worker_0.processed_client_requests"], `"system:kubelet"`)
+			requireRefused(t, w, row, granted, faults)
 		})
+	}
+}
+
+// hostileBag is the hostile unit's databag. In the other dialect, or beside the hostile request, it asks for something
+// that is good.
+func hostileBag(t *testing.T, row hostileRow, own string) juju.Bag {
+	if row.bag == nil {
+		return requestBag(t, row.request, own)
+	}
+	bag := maps.Clone(row.bag)
+	bag["ingress-address"] = "10.0.0.1"
+	if _, inList := bag["certificate_signing_requests"]; inList {
+		bag["client_cert_requests"] = `{"own": {"sans": []}}`
+	} else {
+		bag["certificate_signing_requests"] = requestBag(t, own)["certificate_signing_requests"]
+	}
+	return bag
+}
+
+// served asserts that a signing request has a certificate of its own key.
+func served(t *testing.T, w *world, granted map[string]*x509.Certificate, request string) {
+	require.Contains(t, granted, request, w.snap.Status.Message)
+	parsed, err := cert.ParseRequest(request)
+	require.NoError(t, err)
+	require.True(t, cert.SameKey(parsed.PublicKey, granted[request].PublicKey))
+}
+
+func leafOf(t *testing.T, text string) *x509.Certificate {
+	leaf, err := cert.Parse(text)
+	require.NoError(t, err)
+	return leaf
+}
+
+// ownKeys are the keys that may stand in a unit databag of the hostile relation.
+var ownKeys = regexp.MustCompile(`^(ca|client\.cert|client\.key|etcd_[01]\.(server\.(cert|key)|processed_(client_|application_|intermediate_)?requests))$`)
+
+// requireRefused asserts that the refusal says why, and that nothing hostile stands in what is shown and published.
+func requireRefused(t *testing.T, w *world, row hostileRow, granted map[string]*x509.Certificate, faults map[string]string) {
+	message := w.snap.Status.Message
+	require.Contains(t, message, "refused: etcd/0: ")
+	require.Contains(t, message, " ("+row.code+")")
+	require.Less(t, len(message), 900, "hostile text does not fill the status")
+	if row.number > 0 {
+		require.Len(t, faults, 1)
+		require.NotContains(t, granted, row.request)
+		require.True(t, strings.HasPrefix(faults[row.request], fmt.Sprintf("%d %s: ", row.number, row.code)), "%s", faults[row.request])
+		require.Less(t, len(faults[row.request]), 900)
+	} else {
+		require.Empty(t, faults)
+	}
+	for _, text := range append(slices.Collect(maps.Values(faults)), message) {
+		require.False(t, strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }), "%q", text)
+	}
+	for key := range w.snap.Relations[1].OwnUnit {
+		require.Regexp(t, ownKeys, key)
+	}
+	for key := range w.snap.Relations[1].OwnApp {
+		require.Contains(t, []string{"certificates", "request_errors", "capabilities"}, key)
 	}
 }
 

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package misissue
+
+import (
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/signet-charm/signet/internal/misissue/forge"
+)
+
+// requestsVariable says how many requests are made, seedVariable which ones.
+const (
+	requestsVariable = "SIGNET_REQUESTS"
+	seedVariable     = "SIGNET_SEED"
+)
+
+func number(t *testing.T, variable string, byDefault uint64) uint64 {
+	text := os.Getenv(variable)
+	if text == "" {
+		return byDefault
+	}
+	value, err := strconv.ParseUint(text, 10, 64)
+	require.NoError(t, err, variable)
+	return value
+}
+
+// Whatever is asked for, by whomever, under whatever settings: no certificate is issued that the policy promises not to
+// issue, as somebody sees it who does not know its code. And what real charms ask for is granted by default, whoever asks
+// beside them.
+func TestRequestsGetOnlyWhatThePolicyAllows(t *testing.T) {
+	t.Parallel()
+	wanted, seed := number(t, requestsVariable, 3000), number(t, seedVariable, 1)
+	end := time.Now().Add(time.Hour)
+	if deadline, bounded := t.Deadline(); bounded { // "-timeout" bounds the run, which then says how far it came
+		end = deadline.Add(-30 * time.Second)
+	}
+	began := time.Now()
+	total := tally{codes: map[string]int{}}
+	var rounds, asked atomic.Uint64
+	var mu sync.Mutex
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			player := newPlayer(t)
+			for asked.Load() < wanted && time.Now().Before(end) {
+				player.round(rand.New(rand.NewPCG(seed, rounds.Add(1))))
+				asked.Add(uint64(player.last))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			total.add(player.tally)
+		})
+	}
+	workers.Wait()
+	t.Logf("seed %d: %s in %s", seed, total, time.Since(began).Round(time.Second))
+	if uint64(total.asked) < wanted {
+		t.Logf("stopped at the time limit, before %d requests", wanted)
+	}
+	require.Zero(t, total.breached, strings.Join(total.breaches, "\n\n"))
+	require.Zero(t, total.denied, "what real charms ask for is granted by default: %s", strings.Join(total.refused, "\n\n"))
+	total.requireThorough(t)
+}
+
+// tally is what came of requests.
+type tally struct {
+	asked, granted, judged, honest int
+	codes                          map[string]int // of refusals
+	breaches, refused              []string       // the first few: certificates that must not be; honest requests that got none
+	breached, denied               int
+}
+
+func (a *tally) add(b tally) {
+	a.asked, a.granted, a.judged, a.honest = a.asked+b.asked, a.granted+b.granted, a.judged+b.judged, a.honest+b.honest
+	a.breached, a.denied = a.breached+b.breached, a.denied+b.denied
+	for code, count := range b.codes {
+		a.codes[code] += count
+	}
+	a.breaches, a.refused = append(a.breaches, b.breaches...), append(a.refused, b.refused...)
+}
+
+func (a tally) String() string {
+	var codes []string
+	for _, code := range slices.Sorted(maps.Keys(a.codes)) {
+		codes = append(codes, fmt.Sprintf("%s %d", code, a.codes[code]))
+	}
+	return fmt.Sprintf("%d asks, %d granted (%d %%), %d of charms under the defaults, refused: %s; %d certificates judged, %d breaches",
+		a.asked, a.granted, 100*a.granted/max(1, a.asked), a.honest, strings.Join(codes, ", "), a.judged, a.breached)
+}
+
+// requireThorough asserts that the run could have found something: much was granted, and everything was refused that can be.
+func (a tally) requireThorough(t *testing.T) {
+	require.GreaterOrEqual(t, 5*a.granted, a.asked, "a fifth is granted at least")
+	require.GreaterOrEqual(t, a.judged, a.granted)
+	require.GreaterOrEqual(t, 20*a.honest, a.asked, "charms ask among them")
+	least := min(100, max(1, a.asked/10000))
+	for _, code := range []string{
+		"ca-not-allowed", "weak-key", "usage-not-allowed", "extension-not-allowed", "name-not-allowed", "identity-not-allowed",
+		"wildcard-not-allowed", "ip-not-allowed", "too-large", "too-many", "bad-signature", "malformed",
+	} {
+		require.GreaterOrEqual(t, a.codes[code], least, code)
+	}
+}
+
+// player plays rounds on one world.
+type player struct {
+	world *world
+	judge *Judge
+	pool  forge.Keys
+	cache map[string]*ask
+	tally tally
+	last  int // asks of the last round
+}
+
+func newPlayer(t *testing.T) *player {
+	return &player{world: newWorld(t), judge: New(), pool: forge.NewKeys(), cache: map[string]*ask{}, tally: tally{codes: map[string]int{}}}
+}
+
+// round relates some applications under some settings, takes turns until all is signed, and judges what was.
+func (p *player) round(r *rand.Rand) {
+	settings := drawSettings(r)
+	var asks []*ask
+	for id := 2; id < 2+4+r.IntN(8); id++ {
+		asks = append(asks, p.application(r, id, settings)...)
+	}
+	p.world.forget()
+	p.judge.NewWorld()
+	p.world.snap.Config = settings.options
+	p.world.snap.Relations = append(slices.Clone(p.world.snap.Relations[:1]), relate(asks)...)
+	for turns := 1; p.world.turn(noon); turns++ {
+		require.Less(p.world.t, turns, 10, "the turns do not come to rest")
+	}
+	require.NotContains(p.world.t, []string{"blocked", "waiting"}, string(p.world.snap.Status.Level), "%v under %v", p.world.snap.Status, settings.options)
+
+	shared, stray := p.world.collect(asks)
+	for _, text := range stray {
+		p.breach("%s", text)
+	}
+	p.last = len(asks)
+	p.tally.asked += len(asks)
+	for _, a := range slices.Concat(asks, shared) {
+		p.settle(settings, a, asks)
+	}
+}
+
+// application is one related application: its first unit is honest.
+func (p *player) application(r *rand.Rand, id int, settings drawn) []*ask {
+	app := pick(r, applications()...)
+	if settings.isDefault && strings.HasPrefix(app, "remote-") {
+		app = "etcd" // what other models may have is listed
+	}
+	var asks []*ask
+	for unit := range 1 + r.IntN(12) {
+		a := asker{relation: id, app: app, unit: fmt.Sprintf("%s/%d", app, unit), number: unit, pool: p.pool, cache: p.cache}
+		if unit == 0 || r.IntN(3) > 0 {
+			asks = append(asks, a.charm(r)...)
+		}
+		if unit > 0 {
+			for range r.IntN(8) {
+				asks = append(asks, a.hostile(r)...)
+			}
+		}
+	}
+	return distinct(asks)
+}
+
+// distinct leaves out what a databag cannot say twice.
+func distinct(asks []*ask) []*ask {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(asks, func(a *ask) bool {
+		key := a.text
+		if a.legacy {
+			key = fmt.Sprint(a.unit, a.kind, a.commonName)
+		}
+		again := seen[key]
+		seen[key] = true
+		return again
+	})
+}
+
+// settle counts and judges one outcome.
+func (p *player) settle(settings drawn, a *ask, asks []*ask) {
+	unasked := a.kind == Shared || a.kind == Application && a.unit == "" && a.legacy
+	if a.issued == nil {
+		switch {
+		case a.honest && settings.isDefault && a.kind != Application:
+			p.tally.denied++
+			if len(p.tally.refused) < 3 {
+				p.tally.refused = append(p.tally.refused, fmt.Sprintf("%s: %s (%s)", a, a.code, p.world.snap.Status.Message))
+			}
+		case a.code != "":
+			p.tally.codes[a.code]++
+		case a.kind != Application:
+			p.tally.codes["unsaid"]++
+		}
+		return
+	}
+	if !unasked {
+		p.tally.granted++
+	}
+	if a.honest && settings.isDefault {
+		p.tally.honest++
+	}
+	p.tally.judged++
+	issue := Issue{
+		Relation: a.relation, Application: a.app, Unit: a.unit, CrossModel: strings.HasPrefix(a.app, "remote-"), Kind: a.kind, Legacy: a.legacy,
+		CommonName: a.commonName, Names: a.names, Request: a.der, Certificate: a.issued, Issuer: p.world.issuer, At: noon,
+	}
+	if !a.legacy && a.kind == Client {
+		issue.Kind = Server // the dialect knows no kinds but a CA's
+	}
+	if unasked && a.kind == Application {
+		p.union(&issue, asks)
+	}
+	for _, one := range p.judge.Judge(settings.Settings, issue) {
+		p.breach("%s: %s, under %v", one, a, settings.options)
+	}
+	if settings.noLegacy && a.legacy {
+		p.breach("the legacy dialect is off: %s", a)
+	}
+}
+
+// union completes what is known of the certificate of a whole application: it is for whoever asked for one.
+func (p *player) union(issue *Issue, asks []*ask) {
+	in := map[string]bool{}
+	leaf, err := x509.ParseCertificate(issue.Certificate)
+	require.NoError(p.world.t, err)
+	names, err := readAltNames(leaf)
+	require.NoError(p.world.t, err)
+	for _, name := range names {
+		in[name.String()] = true
+	}
+	for _, a := range asks {
+		if a.relation != issue.Relation || a.kind != Application || !a.legacy {
+			continue
+		}
+		if a.commonName == leaf.Subject.CommonName {
+			issue.CommonName = a.commonName
+		}
+		for _, name := range append(slices.Clone(a.names), a.commonName) {
+			if in[canonical(name)] { // a unit whose request was refused has no part in it
+				issue.Names = append(issue.Names, name)
+			}
+		}
+	}
+}
+
+func (p *player) breach(format string, args ...any) {
+	p.tally.breached++
+	if len(p.tally.breaches) < 5 {
+		p.tally.breaches = append(p.tally.breaches, fmt.Sprintf(format, args...))
+	}
+}
