@@ -57,7 +57,7 @@ type rivals struct {
 }
 
 func newRivals(t *testing.T) *rivals {
-	r := &rivals{whole: newWhole(t)}
+	r := &rivals{whole: newWhole(t, nil)}
 	r.first, r.second = r.unit("signet/0", r.connect("signet/0")), r.unit("signet/1", r.connect("signet/1"))
 	r.slow = &slow{Authority: r.first.Authority}
 	r.first.Authority = r.slow
