@@ -49,14 +49,14 @@ const patience = time.Hour
 // whole is an embedded Juju with two units of signet, whose agents run in this process, an application that asks in the
 // legacy dialect and one that sends requests. Their databags are the test's to write.
 type whole struct {
-	t      *testing.T
-	juju   *sandbox.Controller
-	model  *sandbox.Model
-	etcd   int // the relations
-	web    int
-	peers  int
-	dir    string
-	log    *agentLog
+	t     *testing.T
+	juju  *sandbox.Controller
+	model *sandbox.Model
+	etcd  int // the relations
+	web   int
+	peers int
+	dir   string
+	log   *agentLog
 
 	network *sandbox.Network // nil for sockets
 	random  *rand.Rand       // of the agents' connections

@@ -167,9 +167,14 @@ func (c *chaos) killAgents() {
 
 // killAmongHooks kills an agent while hooks run, which then see to things themselves; with it, in half of all cases, the
 // hook that runs. Now and then the machine is lost, and a new unit comes.
+//
+// Juju shows a hook the databags of others as they were at its last hook about them. A hook that takes the turn itself may
+// therefore know less than the agent that was killed has answered, and answer what was asked before; so hooks are up to
+// date here when it begins, and what is new is new to both.
 func (c *chaos) killAmongHooks() {
 	c.t.Helper()
-	c.stir()
+	c.settled()
+	c.moveLeader()
 	c.stirHooks()
 	victim := c.victim()
 	lost := c.random.IntN(machinesLost) == 0
