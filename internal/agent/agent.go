@@ -22,8 +22,8 @@ type Session interface {
 	// Snapshot reads everything the unit may see. Broken relations are included while Juju still shows them.
 	Snapshot(context.Context) (juju.Snapshot, error)
 	// Commit makes the changes: secrets first, then bags and unit state all or nothing, the status last. It checks
-	// leadership again where the changes need it (juju.ErrNotLeader), and treats a secret that exists with the label
-	// of one to be created as that secret.
+	// leadership again where the changes need it (juju.ErrNotLeader). A secret that exists with the label and content of one
+	// to be created is that secret; one with another content is another leader's (juju.ErrMoved).
 	Commit(context.Context, juju.Changes) error
 }
 
