@@ -11,7 +11,6 @@ import (
 
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
-	"github.com/signet-charm/signet/internal/provider"
 	"github.com/signet-charm/signet/internal/unit"
 )
 
@@ -57,7 +56,9 @@ func (u *Unit) turn(ctx context.Context, action *juju.Action) (Outcome, error) {
 	if err != nil {
 		u.Log.Error("the peer relation cannot be opened", "error", err)
 	}
+	u.beginTelling()
 	plan, err := u.decide(ctx, opened)
+	u.tell(snap)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -101,7 +102,7 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 	if u.Trouble != "" {
 		snap.Local[unit.TroubleKey] = u.Trouble
 	}
-	surveys := []func() (map[string]string, error){u.Folder.Survey, u.Machine.Survey, u.Authority.Authorities, u.repeats}
+	surveys := []func() (map[string]string, error){u.Folder.Survey, u.Machine.Survey, u.Authority.Authorities, u.recorded}
 	if u.Leftovers != nil {
 		surveys = append(surveys, u.Leftovers)
 	}
@@ -113,16 +114,6 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 		maps.Copy(snap.Local, found)
 	}
 	return snap, nil
-}
-
-// repeats tells what was issued again and again within the last hour.
-func (u *Unit) repeats() (map[string]string, error) {
-	found := map[string]string{}
-	repeated, err := u.Folder.Repeats(u.Now().Add(-time.Hour), provider.MaxRepeats)
-	for key, at := range repeated {
-		found[provider.RepeatedKey+key] = at.Add(time.Hour).UTC().Format(time.RFC3339)
-	}
-	return found, err
 }
 
 // decide decides until every order has an answer, and gives the last plan.
@@ -156,7 +147,7 @@ func (u *Unit) carry(ctx context.Context, wanted order.Order) order.Answer {
 	carrier := Carrier(u.Folder)
 	switch wanted.(type) {
 	case order.CreateAuthority, order.RequestAuthority, order.FetchKey, order.KeepKey,
-		order.Sign, order.CrossSign, order.SignCRL:
+		order.Sign, order.CrossSign, order.SignCRL, order.SignRecord:
 		carrier = u.Authority
 	case order.ReadAuthority, order.WriteArchive, order.ReadArchive, order.ListArchives, order.DeleteArchive:
 		carrier = u.Keeper

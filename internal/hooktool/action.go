@@ -16,7 +16,7 @@ import (
 
 // Action reads what the operator asks for, in an action.
 func (s *Session) Action(ctx context.Context) (juju.Action, error) {
-	action := juju.Action{Name: s.env.Action}
+	action := juju.Action{ID: s.env.ActionID, Name: s.env.Action}
 	var raw json.RawMessage
 	if err := s.read(ctx, &raw, "action-get"); err != nil {
 		return action, err

@@ -24,6 +24,7 @@ const backdate = time.Minute
 // Decision is what the authority's side wants.
 type Decision struct {
 	Entries []ledger.Entry       // to be recorded before the orders are carried out
+	Record  []ledger.Entry       // likewise, of what the turn came to: once no order is left
 	Orders  []order.Order        // not yet answered
 	Bags    map[int]juju.OwnBags // by relation ID: complete desired content
 	Secrets []juju.Secret
@@ -66,6 +67,9 @@ type step struct {
 	exposed  int // relations with private keys published although the legacy dialect is off
 	repeats  int // asks in circles
 	denials  []dialect.Denial
+	reported []dialect.Denial // would be refused, if the policy did more than report
+	decided  map[string]bool  // topics of what is recorded in this turn
+	denied   map[string]int   // refusals that are recorded in this turn, by asker
 }
 
 // retry is when an order that failed or is pending is given again.
@@ -76,13 +80,14 @@ const retry = 5 * time.Minute
 func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {
 	s := &step{
 		now: now, snap: snap, settings: settings, answers: order.ByID(answers), keys: map[int]cert.Key{}, withheld: map[string]bool{},
-		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}},
+		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}}, decided: map[string]bool{}, denied: map[string]int{},
 	}
 	if !settings.Embedded {
 		s.reportLeftovers()
 		return s.decision
 	}
 	s.serve()
+	s.audit()
 	return s.decision
 }
 
