@@ -38,5 +38,6 @@ func (e *Embedded) checkpoint(id order.ID, o order.SignRecord) (string, error) {
 	}
 	return text, e.journal.Append(ledger.Entry{
 		Time: o.Time.UTC(), Event: ledger.Checkpoint, Order: string(id), Generation: o.Signer.Generation, Detail: text,
+		Certificate: o.Signer.Certificate, // which may have been made elsewhere, and by whom the text can be verified
 	})
 }

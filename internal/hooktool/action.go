@@ -34,6 +34,12 @@ func (s *Session) Action(ctx context.Context) (juju.Action, error) {
 	return action, nil
 }
 
+// Log writes a line to Juju's log, at one of its levels: "TRACE", "DEBUG", "INFO", "WARNING", "ERROR".
+func (s *Session) Log(ctx context.Context, level, message string) error {
+	_, err := s.run(ctx, nil, "juju-log", "--log-level", level, "--", message)
+	return err
+}
+
 // Finish tells the operator what came of the action.
 func (s *Session) Finish(ctx context.Context, result juju.Result) error {
 	var pairs []string
