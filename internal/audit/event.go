@@ -79,7 +79,7 @@ func vocabulary(e ledger.Entry) (event, level, description string) {
 	case ledger.Authority:
 		return authority(e)
 	case ledger.Action:
-		description = fmt.Sprintf("an operator ran the action %s (%s): %s", Plain(e.Item, 60), Plain(e.Detail, 600), e.After)
+		description = fmt.Sprintf("an operator ran the action %s (%s): %s", Plain(e.Item, 60), Plain(e.Detail, 600), Plain(e.After, 60))
 		if e.Reason != "" {
 			description += ": " + Plain(e.Reason, 300)
 		}
