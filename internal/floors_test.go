@@ -42,6 +42,7 @@ type values struct {
 func floors() rulebook {
 	return rulebook{
 		floors: map[string]int{
+			"audit":      1,
 			"cert":       0,
 			"juju":       0,
 			"dialect":    1,

@@ -11,7 +11,6 @@ import (
 
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
-	"github.com/signet-charm/signet/internal/provider"
 	"github.com/signet-charm/signet/internal/unit"
 )
 
@@ -87,7 +86,9 @@ func (w *work) attempt(ctx context.Context) (Outcome, error) {
 	if err != nil {
 		w.Log.Error("the peer relation cannot be opened", "error", err)
 	}
+	w.beginTelling()
 	plan, err := w.decide(ctx, opened)
+	w.tell(snap)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -152,7 +153,7 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 	if u.Trouble != "" {
 		snap.Local[unit.TroubleKey] = u.Trouble
 	}
-	surveys := []func() (map[string]string, error){u.Folder.Survey, u.Machine.Survey, u.Authority.Authorities, u.repeats}
+	surveys := []func() (map[string]string, error){u.Folder.Survey, u.Machine.Survey, u.Authority.Authorities, u.recorded}
 	if u.Leftovers != nil {
 		surveys = append(surveys, u.Leftovers)
 	}
@@ -164,16 +165,6 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 		maps.Copy(snap.Local, found)
 	}
 	return snap, nil
-}
-
-// repeats tells what was issued again and again within the last hour.
-func (u *Unit) repeats() (map[string]string, error) {
-	found := map[string]string{}
-	repeated, err := u.Folder.Repeats(u.Now().Add(-time.Hour), provider.MaxRepeats)
-	for key, at := range repeated {
-		found[provider.RepeatedKey+key] = at.Add(time.Hour).UTC().Format(time.RFC3339)
-	}
-	return found, err
 }
 
 // decide decides until every order has an answer, and gives the last plan.
@@ -205,7 +196,7 @@ func (u *Unit) carry(ctx context.Context, wanted order.Order) order.Answer {
 	carrier := Carrier(u.Folder)
 	switch wanted.(type) {
 	case order.CreateAuthority, order.RequestAuthority, order.FetchKey, order.KeepKey,
-		order.Sign, order.CrossSign, order.SignCRL:
+		order.Sign, order.CrossSign, order.SignCRL, order.SignRecord:
 		carrier = u.Authority
 	case order.ReadAuthority, order.WriteArchive, order.ReadArchive, order.ListArchives, order.DeleteArchive:
 		carrier = u.Keeper

@@ -117,6 +117,7 @@ func (e *Embedded) sign(id order.ID, o order.Sign) (order.Answer, error) {
 	}
 	entry, err := e.issue(issue{
 		order: id, ask: o.Ask, who: o.For, generation: o.Signer.Generation, spec: o.Spec,
+		asker: o.Asker, rule: o.Rule, replaces: o.Replaces,
 		issuer: signer.certificate, key: signer.key,
 		template: func(serial *big.Int) (*x509.Certificate, error) {
 			return cert.Template(o.Spec, signer.certificate, public, serial, o.NotBefore)
@@ -189,6 +190,9 @@ func signed(o order.Sign, entry ledger.Entry, key cert.Key) order.Answer {
 type issue struct {
 	order      order.ID
 	ask, who   string
+	asker      order.Asker
+	rule       string // of the policy that allows it
+	replaces   string // the serial of the certificate before
 	generation int
 	spec       cert.Spec
 	issuer     *x509.Certificate // nil for a self-signed one
@@ -210,6 +214,7 @@ func (e *Embedded) issue(work issue) (ledger.Entry, error) {
 	}
 	entry := ledger.Entry{
 		Order: string(work.order), Ask: work.ask, For: work.who, Generation: work.generation,
+		Relation: work.asker.Relation, App: work.asker.App, Unit: work.asker.Unit, Rule: work.rule, Before: work.replaces,
 		Subject: trial.Subject.String(),
 	}
 	serial, err := e.reserve(entry)

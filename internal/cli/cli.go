@@ -98,7 +98,7 @@ func (p *program) root() *cobra.Command {
 	root.SetErr(p.stderr)
 	root.SetIn(p.stdin)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(p.agentCommand(), p.hookCommand(), p.policyCommand(), p.sandboxCommand(), p.takeoverCommand(), p.versionCommand())
+	root.AddCommand(p.agentCommand(), p.auditCommand(), p.hookCommand(), p.policyCommand(), p.sandboxCommand(), p.takeoverCommand(), p.versionCommand())
 	return root
 }
 
