@@ -410,12 +410,67 @@ func FuzzTar(f *testing.F) {
 	f.Fuzz(readAndRepack)
 }
 
+// FuzzArchive reads files that may be backups, with an identity that opens one of the seeds. What opens is what was made,
+// and an error holds neither the key inside nor the identity.
+func FuzzArchive(f *testing.F) {
+	owner, err := age.GenerateX25519Identity()
+	require.NoError(f, err)
+	made, err := Locks{Recipients: []string{owner.Recipient().String()}}.seal(1)
+	require.NoError(f, err)
+	var file bytes.Buffer
+	require.NoError(f, encrypt(&file, simple(), made.recipients))
+	whole := file.Bytes()
+	f.Add(whole)
+	f.Add(whole[:len(whole)/2])
+	f.Add(append(bytes.Clone(whole), 0))
+	f.Add(bytes.Replace(whole, []byte("X25519"), []byte("scrypt"), 1))
+	f.Add([]byte("age-encryption.org/v1\n-> scrypt bBjlhJVYZeE4aqUdmtRHfw 30\nyjcsSQBkQQ0NXoMpQyZkYg8FLYrVCdqGb6Nqeq0zVfk\n--- x\n"))
+	f.Add([]byte{0x1f, 0x8b, 8, 0})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		content, err := decrypt(bytes.NewReader(data), owner)
+		if err != nil {
+			require.Zero(t, content)
+			require.NotContains(t, err.Error(), "PRIVATE KEY")
+			require.NotContains(t, err.Error(), owner.String())
+			return
+		}
+		require.Equal(t, simple(), content, "nobody but who made it knows what would decrypt")
+	})
+}
+
+// FuzzIdentities reads what an operator gives as the text of an age identity, and as a recipient. Errors repeat neither:
+// one may have been taken for the other.
+func FuzzIdentities(f *testing.F) {
+	owner, err := age.GenerateX25519Identity()
+	require.NoError(f, err)
+	hybrid, err := age.GenerateHybridIdentity()
+	require.NoError(f, err)
+	f.Add("# created: today\n" + owner.String() + "\n")
+	f.Add(hybrid.String() + "\r\n" + hybrid.String())
+	f.Add(owner.Recipient().String())
+	f.Add(owner.String()[:40])
+	f.Add("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n-----END OPENSSH PRIVATE KEY-----\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		identities, err := Opener{Identities: cert.NewKey(text)}.identities()
+		require.Equal(t, err == nil, len(identities) > 0)
+		_, fault := parseRecipient(text)
+		for _, err := range []error{err, fault} {
+			for word := range strings.FieldsSeq(text) {
+				if err != nil && len(word) >= 24 {
+					require.NotContains(t, err.Error(), word)
+				}
+			}
+		}
+	})
+}
+
 // FuzzMembers reaches what the checksums keep FuzzTar from.
 func FuzzMembers(f *testing.F) {
 	members, err := simple().members()
 	require.NoError(f, err)
 	f.Add(members[3].data, members[1].data, []byte(aKey))
 	f.Add([]byte("null"), []byte(`{"time":"9999-12-31T23:59:59-01:00"} {}`), []byte(aKey))
+	f.Add([]byte(`{"a":"b","a":"c"}`), []byte(`{"event":"issued","serial":"1","x":1}`), []byte(aKey[:90]))
 	f.Fuzz(func(t *testing.T, record, journal, key []byte) {
 		readAndRepack(t, tarOf(t, nil, member{journalName, journal}, member{keyName(1), key}, member{recordName, record}))
 	})
