@@ -53,6 +53,7 @@ func sealed(t *testing.T, content Content) ([]byte, age.Identity) {
 
 func TestNoByteMayChange(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	file, owner := sealed(t, simple())
 	_, err := decrypt(bytes.NewReader(file), owner)
 	require.NoError(t, err)
@@ -72,6 +73,7 @@ func TestNoByteMayChange(t *testing.T) {
 
 func TestNoByteMayBeMissing(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	file, owner := sealed(t, simple())
 	for length := 1; length < len(file); length++ {
 		content, err := decrypt(bytes.NewReader(file[:length]), owner)
@@ -83,6 +85,7 @@ func TestNoByteMayBeMissing(t *testing.T) {
 // A file of several chunks, each of which age authenticates by itself.
 func TestNoChunkMayBeMissingOrChange(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	content, noise := simple(), make([]byte, 200_000)
 	_, _ = rand.Read(noise)
 	content.Record["noise"] = strconv.QuoteToASCII(string(noise))
@@ -116,6 +119,7 @@ func TestNoChunkMayBeMissingOrChange(t *testing.T) {
 
 func TestPassphrases(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	const work = 2 // nobody guesses here
 	dir, right := filepath.Join(t.TempDir(), "backups"), cert.NewKey("hunter2 hunter2")
 	path, err := write(dir, simple(), Locks{Passphrase: right}, work)
@@ -143,6 +147,7 @@ func TestPassphrases(t *testing.T) {
 // A hostile archive could ask for all of the memory before anything is known of it.
 func TestAPassphraseIsNotWorkedOnWithoutBound(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	salt := "AAAAAAAAAAAAAAAAAAAAAA"
 	file := "age-encryption.org/v1\n-> scrypt " + salt + " 21\n" + strings.Repeat("A", 43) + "\n--- " + strings.Repeat("A", 43) + "\n"
 	_, err := decrypt(strings.NewReader(file), must(t)(passphraseIdentity(cert.NewKey("p"))))
@@ -168,6 +173,7 @@ func (f *failing) Write(p []byte) (int, error) {
 
 func TestAFullDiskIsNoticedWhereverItIsFull(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	file, owner := sealed(t, simple())
 	identity, known := owner.(*age.X25519Identity)
 	require.True(t, known)
@@ -179,6 +185,7 @@ func TestAFullDiskIsNoticedWhereverItIsFull(t *testing.T) {
 
 func TestTheTrialRestoreComparesAll(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	made, err := Locks{Passphrase: cert.NewKey("p")}.seal(1)
 	require.NoError(t, err)
 	dir := filepath.Join(t.TempDir(), "backups")
@@ -413,6 +420,7 @@ func FuzzTar(f *testing.F) {
 // FuzzArchive reads files that may be backups, with an identity that opens one of the seeds. What opens is what was made,
 // and an error holds neither the key inside nor the identity.
 func FuzzArchive(f *testing.F) {
+	NeedsAge(f)
 	owner, err := age.GenerateX25519Identity()
 	require.NoError(f, err)
 	made, err := Locks{Recipients: []string{owner.Recipient().String()}}.seal(1)
@@ -441,6 +449,7 @@ func FuzzArchive(f *testing.F) {
 // FuzzIdentities reads what an operator gives as the text of an age identity, and as a recipient. Errors repeat neither:
 // one may have been taken for the other.
 func FuzzIdentities(f *testing.F) {
+	NeedsAge(f)
 	owner, err := age.GenerateX25519Identity()
 	require.NoError(f, err)
 	hybrid, err := age.GenerateHybridIdentity()
