@@ -47,6 +47,11 @@ func Run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	p := &program{args: os.Args, lookup: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	if p.guardsKeys() {
+		if err := harden(); err != nil {
+			p.logger().Warn("the process is less closed than it should be", "error", err) // and does its work all the same
+		}
+	}
 	return p.run(ctx)
 }
 
