@@ -411,6 +411,7 @@ func FuzzTar(f *testing.F) {
 	members, err := simple().members()
 	require.NoError(f, err)
 	f.Add(rawTar(f, members...))
+	f.Add(rawTar(f, members[0]))
 	for _, c := range hostileTars(f) {
 		f.Add(c.tar)
 	}
