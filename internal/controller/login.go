@@ -4,6 +4,7 @@ package controller
 
 import (
 	"context"
+	"crypto/fips140"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -187,7 +189,7 @@ type sockets struct {
 }
 
 // dial connects to one address. No proxy and no redirect is followed: agent.conf names the controller's own addresses. The
-// library would fall back to the machine's own trust store, which is not whom agent.conf trusts.
+// library would fall back to the machine's own trust store, which may trust somebody in between.
 func (s *sockets) dial(ctx context.Context, url string, config *tls.Config, address string) (jsoncodec.JSONConn, error) {
 	if config.RootCAs == nil || config.InsecureSkipVerify {
 		return nil, errors.New("only the CA of agent.conf is trusted")
@@ -195,15 +197,22 @@ func (s *sockets) dial(ctx context.Context, url string, config *tls.Config, addr
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
+	secured, err := s.secure(ctx, config, address)
+	if err != nil {
+		return nil, err
+	}
 	dialer := websocket.Dialer{
-		TLSClientConfig:  config,
 		HandshakeTimeout: dialLimit,
-		NetDialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return s.connect(ctx, network, address)
+		NetDialTLSContext: func(context.Context, string, string) (net.Conn, error) {
+			return secured, nil
 		},
 	}
-	socket, response, err := dialer.DialContext(ctx, url, nil)
+	var socket *websocket.Conn
+	var response *http.Response
+	// A websocket begins with a SHA-1 that tells it from other protocols and protects nothing (RFC 6455, 4.2.2 and 10.8).
+	fips140.WithoutEnforcement(func() { socket, response, err = dialer.DialContext(ctx, url, nil) })
 	if err != nil {
+		_ = secured.Close()
 		if response != nil {
 			_ = response.Body.Close()
 			return nil, fmt.Errorf("HTTP status %s: %w", response.Status, err)
@@ -231,6 +240,25 @@ func (s *sockets) sever() {
 	for _, conn := range s.dialed {
 		_ = conn.Close()
 	}
+}
+
+// secure opens a TLS connection to a controller. All that are in use speak TLS 1.3. What FIPS 140 forbids is not in it where that is enforced, unlike in a websocket's own
+// handshake.
+func (s *sockets) secure(ctx context.Context, config *tls.Config, address string) (net.Conn, error) {
+	config = config.Clone()
+	config.MinVersion = tls.VersionTLS13
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	conn, err := s.connect(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	secured := tls.Client(conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secured, nil
 }
 
 // keep parts the sockets from the context: from now on whoever has the connection closes it.
