@@ -46,9 +46,10 @@ func (u *Unit) Act(ctx context.Context, action juju.Action) (Outcome, error) {
 func (u *Unit) take(ctx context.Context, action *juju.Action) (Outcome, error) {
 	unlock, err := u.Folder.Lock(ctx)
 	if err != nil {
-		return Outcome{}, err
+		return u.shown(ctx, action, Outcome{}, err)
 	}
 	outcome, err := u.turn(ctx, action)
+	outcome, err = u.shown(ctx, action, outcome, err)
 	return outcome, errors.Join(err, unlock())
 }
 

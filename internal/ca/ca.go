@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/signet-charm/signet/internal/ledger"
 	"github.com/signet-charm/signet/internal/order"
@@ -47,6 +48,9 @@ type Config struct {
 	Store   Store
 	Journal Journal
 	Rand    io.Reader // of serial numbers, safe for concurrent use; nil means crypto/rand
+	// Now is the clock by which entries of the journal are dated: that of whoever orders, for it compares them with its
+	// own. Nil means time.Now.
+	Now func() time.Time
 }
 
 // Embedded is a certificate authority that keeps its keys in a store of this unit. It is an agent.Carrier for all of
@@ -55,6 +59,7 @@ type Embedded struct {
 	store   Store
 	journal Journal
 	random  io.Reader
+	now     func() time.Time
 	linter  *linter
 
 	mu      sync.Mutex
@@ -67,10 +72,14 @@ func New(config Config) *Embedded {
 	if config.Rand == nil {
 		config.Rand = rand.Reader
 	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
 	return &Embedded{
 		store:   config.Store,
 		journal: config.Journal,
 		random:  config.Rand,
+		now:     config.Now,
 		linter:  newLinter(config.Rand),
 		running: map[order.ID]chan struct{}{},
 		signers: map[string]*signer{},

@@ -11,7 +11,6 @@ import (
 	"io"
 	"math/big"
 	"slices"
-	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/ledger"
@@ -224,7 +223,7 @@ func (e *Embedded) issue(work issue) (ledger.Entry, error) {
 	entry.Serial = cert.SerialText(serial)
 	certificate, err := e.build(work, serial)
 	if err != nil {
-		entry.Time, entry.Event, entry.Reason = time.Now().UTC(), ledger.Refused, err.Error()
+		entry.Time, entry.Event, entry.Reason = e.now().UTC(), ledger.Refused, err.Error()
 		return ledger.Entry{}, errors.Join(refusal(work, err), e.journal.Append(entry))
 	}
 	if work.keep != nil {
@@ -232,7 +231,7 @@ func (e *Embedded) issue(work issue) (ledger.Entry, error) {
 			return ledger.Entry{}, err
 		}
 	}
-	entry.Time, entry.Event = time.Now().UTC(), ledger.Issued
+	entry.Time, entry.Event = e.now().UTC(), ledger.Issued
 	entry.Subject = certificate.Subject.String()
 	entry.Names = cert.NamesOf(certificate).List()
 	entry.NotAfter = certificate.NotAfter.UTC()
@@ -313,7 +312,7 @@ func (e *Embedded) reserve(entry ledger.Entry) (*big.Int, error) {
 		if used {
 			continue
 		}
-		entry.Time, entry.Event = time.Now().UTC(), ledger.Reserved
+		entry.Time, entry.Event = e.now().UTC(), ledger.Reserved
 		return serial, e.journal.Append(entry)
 	}
 	return nil, order.Fail("randomness", "cannot draw a serial number: %d in a row were used before: check the machine's "+

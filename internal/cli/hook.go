@@ -100,16 +100,18 @@ func (p *program) action(ctx context.Context, env hooktool.Environment, at place
 
 // ownTurn takes one turn over the hook tools. Trouble is why the agent did not.
 func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at place, trouble string) (err error) {
-	folder, err := p.openFolder(at)
-	if err != nil {
-		return err
-	}
 	env.TempDir = at.stateDir // secrets pass through a folder that only root can enter
 	session, err := hooktool.Open(env)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
+	folder, err := p.openFolder(at)
+	if err != nil {
+		p.logger().Error("the unit's folder cannot be opened", "error", err)
+		_, err = agent.Show(ctx, session, err)
+		return err
+	}
 	unit := p.unit(session, folder, at)
 	unit.Trouble = trouble
 	_, err = unit.Turn(ctx)

@@ -232,17 +232,19 @@ func (j *Journal) replay(tail []byte) (torn bool, err error) {
 			return true, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("cannot read %s: line %d is damaged: %w: restore the file from a backup",
-				j.path, j.lines+1, err)
+			return false, j.damage(fmt.Errorf("line %d is damaged: %w", j.lines+1, err))
 		}
 		if err := j.admissible(batch); err != nil {
-			return false, fmt.Errorf("cannot read %s: line %d contradicts those before it: %w: restore the file from a backup",
-				j.path, j.lines+1, err)
+			return false, j.damage(fmt.Errorf("line %d contradicts those before it: %w", j.lines+1, err))
 		}
 		j.accept(batch, sum, tail[:len(line)+1])
 		tail = rest
 	}
 	return false, nil
+}
+
+func (j *Journal) damage(err error) error {
+	return &problem{what: "read " + j.path, err: err, next: "restore the file from a backup"}
 }
 
 // Notes tells what was left out when the journal was read.
