@@ -42,6 +42,7 @@ type values struct {
 func floors() rulebook {
 	return rulebook{
 		floors: map[string]int{
+			"audit":      1,
 			"cert":       0,
 			"juju":       0,
 			"dialect":    1,
@@ -71,6 +72,7 @@ func floors() rulebook {
 		outside: map[string]bool{
 			"agent/sessiontest": true, // contract suite for every agent.Session
 			"ca/catest":         true, // contract suite for every agent.Carrier
+			"disk/disktest":     true, // a machine that loses power, for tests of what is durable
 			"charmpack/cmd":     true, // run by the Makefile
 			"misissue":          true, // judges what was issued, for tests
 			"misissue/forge":    true, // makes odd requests, for tests

@@ -22,8 +22,8 @@ type Session interface {
 	// Snapshot reads everything the unit may see. Broken relations are included while Juju still shows them.
 	Snapshot(context.Context) (juju.Snapshot, error)
 	// Commit makes the changes: secrets first, then bags and unit state all or nothing, the status last. It checks
-	// leadership again where the changes need it (juju.ErrNotLeader), and treats a secret that exists with the label
-	// of one to be created as that secret.
+	// leadership again where the changes need it (juju.ErrNotLeader). A secret that exists with the label and content of one
+	// to be created is that secret; one with another content is another leader's (juju.ErrMoved).
 	Commit(context.Context, juju.Changes) error
 }
 
@@ -51,8 +51,8 @@ type Folder interface {
 	Survey() (map[string]string, error)
 	// Append records entries before the orders they speak of are carried out.
 	Append(...ledger.Entry) error
-	// Repeats tells what was recorded as issued so often since a time, by ledger.Entry.Key.
-	Repeats(since time.Time, often int) (map[string]time.Time, error)
+	// View shows what is recorded; it must not be kept, or changed, after look returns.
+	View(look func(*ledger.Ledger)) error
 }
 
 // Machine is what the unit's machine has besides the unit's folder.
@@ -73,10 +73,13 @@ type Unit struct {
 	Folder    Folder
 	Machine   Machine
 	Keeper    Keeper
-	Leftovers func() (map[string]string, error) // tells, as juju.Snapshot.Local, what another charm left; nil for nothing
-	Publish   func(provider.Serve)              // shows what is served, after each turn; nil where nothing can be
+	Leftovers func() (map[string]string, error)          // tells, as juju.Snapshot.Local, what another charm left; nil for nothing
+	Publish   func(provider.Serve)                       // shows what is served, after each turn; nil where nothing can be
+	Tell      func(appID string, entries []ledger.Entry) // is told what was recorded; nil for nobody
 	Now       func() time.Time
 	Log       *slog.Logger
+	telling   bool   // it is known what was told
+	told      int    // how many entries of the record
 	Trouble   string // why a hook takes the turn although an agent runs, for the status; empty for no trouble
 }
 

@@ -35,7 +35,10 @@ func (f *fakeUnit) unit() *agent.Unit {
 	}
 }
 
-func (f *fakeUnit) Repeats(time.Time, int) (map[string]time.Time, error) { return nil, nil }
+func (f *fakeUnit) View(look func(*ledger.Ledger)) error {
+	look(&ledger.Ledger{})
+	return nil
+}
 
 func (f *fakeUnit) note(event string) {
 	f.mu.Lock()

@@ -55,11 +55,15 @@ func TestRecordedRequirersAreServed(t *testing.T) {
 type recorded struct {
 	snap    juju.Snapshot
 	commits int
+	fail    error // of the next commits
 }
 
 func (r *recorded) Snapshot(context.Context) (juju.Snapshot, error) { return r.snap, nil }
 
 func (r *recorded) Commit(_ context.Context, changes juju.Changes) error {
+	if r.fail != nil {
+		return r.fail
+	}
 	r.commits++
 	r.snap = juju.Apply(r.snap, changes)
 	return nil

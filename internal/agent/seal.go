@@ -6,7 +6,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -21,18 +20,17 @@ import (
 
 // Values of the peer relation that hold private keys are sealed between decision and commit, and opened between
 // snapshot and decision, so that the controller's database and other applications' units see ciphertext only, and the
-// core sees plain values. The seal is AES-256-GCM under a key from an application owned Juju secret. Its nonce is a
-// keyed hash of place and content, so that the same value is always sealed to the same text: an unchanged world then
-// commits nothing. Equal values are visible as equal, which private keys never are.
+// core sees plain values. The seal is AES-256-GCM with random nonces (NIST SP 800-38D, 8.2.2) under a key from an
+// application owned Juju secret. A value that stands sealed already keeps its text: an unchanged world then commits
+// nothing.
 
 const sealedVersion = "v1:"
 
 var errSealBroken = errors.New("the sealed value is damaged or was sealed under another key")
 
 type sealer struct {
-	aead  cipher.AEAD
-	nonce []byte // key of the keyed hash that makes nonces
-	place string // model and application, so that a value cannot be moved
+	aead  cipher.AEAD // puts its nonce before what it seals
+	place string      // model and application, so that a value cannot be moved
 }
 
 // newSealer derives from the secret's content; false when there is none to read.
@@ -45,37 +43,37 @@ func newSealer(snap juju.Snapshot, content map[string]string) (*sealer, bool, er
 	if err != nil || len(material) != sha256.Size {
 		return nil, false, fmt.Errorf("cannot use secret %s: its member %s is not 32 bytes in base64", provider.SealLabel, provider.SealMember)
 	}
-	keys, err := hkdf.Key(sha256.New, material, nil, "signet peer relation seal v1", 2*sha256.Size)
+	key, err := hkdf.Key(sha256.New, material, nil, "signet peer relation seal v1", sha256.Size)
 	if err != nil {
-		return nil, false, fmt.Errorf("cannot derive the seal's keys: %w", err)
+		return nil, false, fmt.Errorf("cannot derive the seal's key: %w", err)
 	}
-	block, err := aes.NewCipher(keys[:sha256.Size])
+	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, false, fmt.Errorf("cannot make the seal: %w", err)
 	}
-	aead, err := cipher.NewGCM(block)
+	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
 		return nil, false, fmt.Errorf("cannot make the seal: %w", err)
 	}
 	place := snap.ModelUUID + "/" + snap.Application() + "/"
-	return &sealer{aead, keys[sha256.Size:], place}, true, nil
+	return &sealer{aead, place}, true, nil
 }
 
-func (s *sealer) seal(key, plain string) string {
-	mac := hmac.New(sha256.New, s.nonce)
-	fmt.Fprintf(mac, "%s%s\x00%s", s.place, key, plain)
-	nonce := mac.Sum(nil)[:s.aead.NonceSize()]
-	return sealedVersion + base64.StdEncoding.EncodeToString(s.aead.Seal(nonce, nonce, []byte(plain), []byte(s.place+key)))
+// seal gives the sealed text of a value: the standing one where that is of the same value.
+func (s *sealer) seal(key, plain, standing string) string {
+	if held, err := s.open(key, standing); err == nil && held == plain {
+		return standing
+	}
+	return sealedVersion + base64.StdEncoding.EncodeToString(s.aead.Seal(nil, nil, []byte(plain), []byte(s.place+key)))
 }
 
 func (s *sealer) open(key, sealed string) (string, error) {
 	text, found := strings.CutPrefix(sealed, sealedVersion)
 	raw, err := base64.StdEncoding.DecodeString(text)
-	if !found || err != nil || len(raw) < s.aead.NonceSize() {
+	if !found || err != nil {
 		return "", errSealBroken
 	}
-	nonce, box := raw[:s.aead.NonceSize()], raw[s.aead.NonceSize():]
-	plain, err := s.aead.Open(nil, nonce, box, []byte(s.place+key))
+	plain, err := s.aead.Open(nil, nil, raw, []byte(s.place+key))
 	if err != nil {
 		return "", errSealBroken
 	}
@@ -147,7 +145,7 @@ func seal(snap juju.Snapshot, changes juju.Changes) (juju.Changes, error) {
 			if !usable {
 				return juju.Changes{}, fmt.Errorf("cannot seal %s: there is no readable secret %s", key, provider.SealLabel)
 			}
-			bag[key] = sealer.seal(key, value)
+			bag[key] = sealer.seal(key, value, peers.OwnApp[key])
 		}
 		changes.Relations[i].App = bag
 	}

@@ -36,9 +36,12 @@ func TestSealHidesAndOpens(t *testing.T) {
 	require.NotContains(t, text, "secret")
 	require.Equal(t, "new", sealed.Relations[0].App["authority"])
 
-	again, err := seal(snap, changes)
+	again, err := seal(juju.Apply(snap, sealed), changes)
 	require.NoError(t, err)
 	require.Equal(t, sealed, again, "an unchanged value must be the same text, or every turn would fire hooks")
+	other, err := seal(snap, changes)
+	require.NoError(t, err)
+	require.NotEqual(t, sealed, other, "who sees two sealed values must not see whether they are one")
 
 	opened, err := open(juju.Apply(snap, sealed))
 	require.NoError(t, err)

@@ -11,12 +11,20 @@ import (
 
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
-	"github.com/signet-charm/signet/internal/provider"
 	"github.com/signet-charm/signet/internal/unit"
 )
 
-// maxRounds bounds how often one turn decides anew. A turn needs five: the CA and requests, certificates, files, links,
-// the programs that take them up; more means that the decision does not come to rest, which the next turn may mend.
+// maxLooks bounds how often one turn decides on a new snapshot because the one before was overtaken: another unit leads,
+// and publishes. More than a few in a row means that leadership does not come to rest, which a later turn may find it do.
+const maxLooks = 4
+
+// trusted is how long a snapshot that says that this unit leads is taken at its word. Juju promises leadership for twice
+// as long; a machine that was suspended meanwhile does not notice.
+const trusted = 15 * time.Second
+
+// maxRounds bounds how often one turn decides anew on one snapshot. A turn needs five: the CA and requests, certificates,
+// files, links, the programs that take them up; more means that the decision does not come to rest, which the next turn may
+// mend.
 const maxRounds = 8
 
 // outboxLife is how long an answer's private key is kept to answer the same order again. A hook's changes come into
@@ -24,8 +32,9 @@ const maxRounds = 8
 const outboxLife = time.Hour
 
 // Turn takes one turn: it reads a snapshot, decides, carries out the orders, decides again with their answers until
-// there are no new ones, and commits the changes. When leadership moved meanwhile it looks once more and does what is
-// left to a unit that does not lead.
+// there are no new ones, and commits the changes. Orders take time, in which another unit may lead and publish for the
+// same asks. A leader that carried some out therefore looks again before it commits, and decides anew on what it then
+// sees; what it signed is in the journal, and used where it is still wanted. When that goes on and on it commits nothing.
 func (u *Unit) Turn(ctx context.Context) (Outcome, error) { return u.take(ctx, nil) }
 
 // Act takes a turn in which an operator's action is done as well. Its result is in the outcome; an error means that it is
@@ -37,27 +46,50 @@ func (u *Unit) Act(ctx context.Context, action juju.Action) (Outcome, error) {
 func (u *Unit) take(ctx context.Context, action *juju.Action) (Outcome, error) {
 	unlock, err := u.Folder.Lock(ctx)
 	if err != nil {
-		return Outcome{}, err
+		return u.shown(ctx, action, Outcome{}, err)
 	}
 	outcome, err := u.turn(ctx, action)
-	if errors.Is(err, juju.ErrNotLeader) {
-		u.Log.Info("leadership moved during the turn; looking again")
-		outcome, err = u.turn(ctx, action)
-	}
+	outcome, err = u.shown(ctx, action, outcome, err)
 	return outcome, errors.Join(err, unlock())
 }
 
-func (u *Unit) turn(ctx context.Context, action *juju.Action) (Outcome, error) {
-	snap, err := u.look(ctx)
+func (u *Unit) turn(ctx context.Context, action *juju.Action) (outcome Outcome, err error) {
+	work := work{Unit: u, action: action, now: u.Now()}
+	for range maxLooks {
+		outcome, err = work.attempt(ctx)
+		if !errors.Is(err, juju.ErrNotLeader) && !errors.Is(err, juju.ErrMoved) {
+			return outcome, err
+		}
+		u.Log.Info("the turn was overtaken; looking again", "cause", err)
+	}
+	return outcome, err
+}
+
+// work is one turn under way. What was answered stays answered, however often the turn looks again: an order is carried
+// out once, and an action done once.
+type work struct {
+	*Unit
+
+	action  *juju.Action
+	now     time.Time // of the whole turn: orders that name it must not become others
+	answers []order.Answer
+}
+
+// attempt decides on what is seen now, and commits that unless it was overtaken meanwhile.
+func (w *work) attempt(ctx context.Context) (Outcome, error) {
+	began, before := w.Now(), len(w.answers)
+	snap, err := w.look(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
-	snap.Action = action
+	snap.Action = w.action
 	opened, err := open(snap)
 	if err != nil {
-		u.Log.Error("the peer relation cannot be opened", "error", err)
+		w.Log.Error("the peer relation cannot be opened", "error", err)
 	}
-	plan, err := u.decide(ctx, opened)
+	w.beginTelling()
+	plan, err := w.decide(ctx, opened)
+	w.tell(snap)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -68,13 +100,34 @@ func (u *Unit) turn(ctx context.Context, action *juju.Action) (Outcome, error) {
 	if plan.Result != nil {
 		outcome.Result = *plan.Result
 	}
-	if err := u.commit(ctx, snap, plan.Changes); err != nil {
+	if plan.Changes.NeedsLeadership() && (len(w.answers) > before || wallTime(began, w.Now()) > trusted) {
+		if err := w.confirm(ctx, snap); err != nil {
+			return Outcome{}, err
+		}
+	}
+	if err := w.commit(ctx, snap, plan.Changes); err != nil {
 		return Outcome{}, err
 	}
-	if u.Publish != nil {
-		u.Publish(plan.Serve)
+	if w.Publish != nil {
+		w.Publish(plan.Serve)
 	}
-	return outcome, u.Authority.Prune(u.Now().Add(-outboxLife))
+	return outcome, w.Authority.Prune(w.Now().Add(-outboxLife))
+}
+
+// wallTime is how much later it is by the clock on the wall, which goes on while a machine is suspended.
+func wallTime(from, to time.Time) time.Duration { return to.Round(0).Sub(from.Round(0)) }
+
+// confirm looks again at what another unit may have written since a snapshot. The controller checks leadership only at the
+// moment of the commit, when it may have gone and come back: what is lost sight of is the other leader's work.
+func (w *work) confirm(ctx context.Context, snap juju.Snapshot) error {
+	later, err := w.Session.Snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot read the model: %w", err)
+	}
+	if what := juju.Moved(snap, later); what != "" {
+		return fmt.Errorf("cannot commit the turn's changes: %w: %s", juju.ErrMoved, what)
+	}
+	return nil
 }
 
 func (u *Unit) commit(ctx context.Context, snap juju.Snapshot, changes juju.Changes) error {
@@ -101,7 +154,7 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 	if u.Trouble != "" {
 		snap.Local[unit.TroubleKey] = u.Trouble
 	}
-	surveys := []func() (map[string]string, error){u.Folder.Survey, u.Machine.Survey, u.Authority.Authorities, u.repeats}
+	surveys := []func() (map[string]string, error){u.Folder.Survey, u.Machine.Survey, u.Authority.Authorities, u.recorded}
 	if u.Leftovers != nil {
 		surveys = append(surveys, u.Leftovers)
 	}
@@ -115,24 +168,12 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 	return snap, nil
 }
 
-// repeats tells what was issued again and again within the last hour.
-func (u *Unit) repeats() (map[string]string, error) {
-	found := map[string]string{}
-	repeated, err := u.Folder.Repeats(u.Now().Add(-time.Hour), provider.MaxRepeats)
-	for key, at := range repeated {
-		found[provider.RepeatedKey+key] = at.Add(time.Hour).UTC().Format(time.RFC3339)
-	}
-	return found, err
-}
-
 // decide decides until every order has an answer, and gives the last plan.
-func (u *Unit) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error) {
-	now := u.Now()
-	var answers []order.Answer
+func (w *work) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error) {
 	for range maxRounds {
-		plan := unit.Decide(now, snap, answers)
+		plan := unit.Decide(w.now, snap, w.answers)
 		if len(plan.Entries) > 0 {
-			if err := u.Folder.Append(plan.Entries...); err != nil {
+			if err := w.Folder.Append(plan.Entries...); err != nil {
 				return unit.Plan{}, err
 			}
 		}
@@ -143,12 +184,12 @@ func (u *Unit) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error
 			if err := ctx.Err(); err != nil {
 				return unit.Plan{}, err
 			}
-			answers = append(answers, u.carry(ctx, wanted))
+			w.answers = append(w.answers, w.carry(ctx, wanted))
 		}
 	}
-	plan := unit.Decide(now, snap, answers)
-	u.Log.Warn("the turn does not come to rest; the next one goes on", "orders", len(plan.Orders))
-	plan.Wake = now
+	plan := unit.Decide(w.now, snap, w.answers)
+	w.Log.Warn("the turn does not come to rest; the next one goes on", "orders", len(plan.Orders))
+	plan.Wake = w.now
 	return plan, nil
 }
 
@@ -156,7 +197,7 @@ func (u *Unit) carry(ctx context.Context, wanted order.Order) order.Answer {
 	carrier := Carrier(u.Folder)
 	switch wanted.(type) {
 	case order.CreateAuthority, order.RequestAuthority, order.FetchKey, order.KeepKey,
-		order.Sign, order.CrossSign, order.SignCRL:
+		order.Sign, order.CrossSign, order.SignCRL, order.SignRecord:
 		carrier = u.Authority
 	case order.ReadAuthority, order.WriteArchive, order.ReadArchive, order.ListArchives, order.DeleteArchive:
 		carrier = u.Keeper

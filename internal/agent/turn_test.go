@@ -9,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/signet-charm/signet/internal/agent"
 	"github.com/signet-charm/signet/internal/juju"
 )
 
@@ -68,19 +67,4 @@ func TestTurnEndsThoughOrdersFail(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, juju.Status{Level: juju.Blocked, Message: "cannot create the CA: not here"}, outcome.Status)
 	require.Equal(t, []string{"snapshot", "carry", "commit", "prune"}, f.events)
-}
-
-func TestSystemdUnitIsHardened(t *testing.T) {
-	t.Parallel()
-	unit := agent.SystemdUnit{
-		Name: "signet-signet-0", Binary: "/var/lib/juju/agents/unit-signet-0/charm/dispatch",
-		Args: []string{"agent", "--unit", `odd "$name" %i\`},
-	}.File()
-	for _, line := range []string{
-		`ExecStart="/var/lib/juju/agents/unit-signet-0/charm/dispatch" "agent" "--unit" "odd \"$$name\" %%i\\"`,
-		"Type=notify", "UMask=0077", "NoNewPrivileges=yes", "MemoryDenyWriteExecute=yes",
-		"SystemCallFilter=@system-service", "LimitCORE=0",
-	} {
-		require.Contains(t, unit, line+"\n")
-	}
 }

@@ -61,6 +61,7 @@ func folder(t *testing.T) string { return filepath.Join(t.TempDir(), "state", "b
 
 func TestARoundTrip(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	one, two := identity(t), identity(t)
 	hybrid, err := age.GenerateHybridIdentity()
 	require.NoError(t, err)
@@ -111,6 +112,7 @@ func TestARoundTrip(t *testing.T) {
 
 func TestAnyContentComesBack(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	dir, owner := folder(t), identity(t)
 	keys := []cert.Key{newKey(t), newKey(t), newKey(t)}
 	at := rapid.Custom(func(t *rapid.T) time.Time {
@@ -144,6 +146,7 @@ func TestAnyContentComesBack(t *testing.T) {
 
 func TestAContentOfNothingAndOtherTimeZones(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	owner := identity(t)
 	local := time.Date(2026, 3, 1, 13, 30, 5, 99, time.FixedZone("CET", 3600))
 	path, err := archive.Write(folder(t), archive.Content{
@@ -160,6 +163,7 @@ func TestAContentOfNothingAndOtherTimeZones(t *testing.T) {
 
 func TestWriteRefuses(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	owner := identity(t)
 	hybrid, err := age.GenerateHybridIdentity()
 	require.NoError(t, err)
@@ -208,6 +212,7 @@ func TestWriteRefuses(t *testing.T) {
 
 func TestReadRefusesTheWrongOpener(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	owner, other := identity(t), identity(t)
 	path, err := archive.Write(folder(t), sample(t), archive.Locks{Recipients: []string{owner.Recipient().String()}})
 	require.NoError(t, err)
@@ -238,6 +243,7 @@ func TestReadRefusesTheWrongOpener(t *testing.T) {
 
 func TestReadRefusesOtherFiles(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	dir := t.TempDir()
 	var tarball bytes.Buffer
 	compressed := gzip.NewWriter(&tarball)
@@ -278,6 +284,7 @@ func TestReadRefusesOtherFiles(t *testing.T) {
 
 func TestNothingButTheArchiveIsInTheFolder(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	dir, content := folder(t), sample(t)
 	path, err := archive.Write(dir, content, archive.Locks{Recipients: []string{identity(t).Recipient().String()}})
 	require.NoError(t, err)
@@ -304,6 +311,7 @@ func TestNothingButTheArchiveIsInTheFolder(t *testing.T) {
 
 func TestBackupsOfOneSecondHaveNamesOfTheirOwn(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	dir, owner, content := folder(t), identity(t), sample(t)
 	var work sync.WaitGroup
 	errs := make(chan error, 12)
@@ -336,6 +344,7 @@ func TestBackupsOfOneSecondHaveNamesOfTheirOwn(t *testing.T) {
 
 func TestTheToolsOfAgeAndTarReadIt(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	tool, err := exec.LookPath("age")
 	if err != nil {
 		t.Skip("the program age, which shall read what is written here, is not installed")

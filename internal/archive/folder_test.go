@@ -46,6 +46,7 @@ func hostile() map[string]string {
 
 func TestListLeavesOutWhatIsNoBackup(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	dir := t.TempDir()
 	for sentence, name := range hostile() {
 		if name == filepath.Base(name) && name != "." && name != ".." && sentence != "a NUL" && name != "" {
@@ -78,6 +79,7 @@ func TestListWithoutAFolder(t *testing.T) {
 
 func TestDelete(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, good), nil, 0o600))
 	require.NoError(t, archive.Delete(dir, good))
@@ -90,6 +92,7 @@ func TestDelete(t *testing.T) {
 
 func TestDeleteTakesNamesOfBackupsOnly(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	for sentence, name := range hostile() {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
@@ -105,6 +108,7 @@ func TestDeleteTakesNamesOfBackupsOnly(t *testing.T) {
 
 func TestWriteIntoFoldersThatDoNotServe(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	cases := map[string]struct {
 		prepare func(t *testing.T, dir string)
 		problem string
@@ -146,6 +150,7 @@ func TestWriteIntoFoldersThatDoNotServe(t *testing.T) {
 
 func TestWriteRemovesWhatACrashLeft(t *testing.T) {
 	t.Parallel()
+	archive.NeedsAge(t)
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(dir, 0o700))
 	old, young, foreign := filepath.Join(dir, "."+good+".new"), filepath.Join(dir, ".signet-a-20260301T123005Z.age.new"), filepath.Join(dir, ".other.new")

@@ -3,6 +3,7 @@
 package archive
 
 import (
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,8 +41,15 @@ type seal struct {
 	trial      age.Identity // opens it once, for the trial restore
 }
 
+// errForbidden is what becomes of backups where the process may use what FIPS 140 approves only, which age's X25519 with
+// ChaCha20-Poly1305 (RFC 8439) and scrypt are not.
+var errForbidden = errors.New("age's encryption is not approved by FIPS 140, and GODEBUG=fips140=only forbids all other: " +
+	"run signet with fips140=on for it, or back up the machine and the controller instead")
+
 func (l Locks) seal(work int) (seal, error) {
 	switch {
+	case fips140.Enforced():
+		return seal{}, errForbidden
 	case l.Passphrase.IsZero() && len(l.Recipients) == 0:
 		return seal{}, errors.New("nobody could open it: give age recipients or a passphrase")
 	case l.Passphrase.IsZero():
@@ -115,6 +123,8 @@ func parseRecipient(text string) (age.Recipient, error) {
 
 func (o Opener) identities() ([]age.Identity, error) {
 	switch {
+	case fips140.Enforced():
+		return nil, errForbidden
 	case o.Identities.IsZero() && o.Passphrase.IsZero():
 		return nil, errors.New("it is encrypted: give an age identity or the passphrase")
 	case !o.Identities.IsZero() && !o.Passphrase.IsZero():

@@ -53,6 +53,7 @@ func sealed(t *testing.T, content Content) ([]byte, age.Identity) {
 
 func TestNoByteMayChange(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	file, owner := sealed(t, simple())
 	_, err := decrypt(bytes.NewReader(file), owner)
 	require.NoError(t, err)
@@ -72,6 +73,7 @@ func TestNoByteMayChange(t *testing.T) {
 
 func TestNoByteMayBeMissing(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	file, owner := sealed(t, simple())
 	for length := 1; length < len(file); length++ {
 		content, err := decrypt(bytes.NewReader(file[:length]), owner)
@@ -83,6 +85,7 @@ func TestNoByteMayBeMissing(t *testing.T) {
 // A file of several chunks, each of which age authenticates by itself.
 func TestNoChunkMayBeMissingOrChange(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	content, noise := simple(), make([]byte, 200_000)
 	_, _ = rand.Read(noise)
 	content.Record["noise"] = strconv.QuoteToASCII(string(noise))
@@ -116,6 +119,7 @@ func TestNoChunkMayBeMissingOrChange(t *testing.T) {
 
 func TestPassphrases(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	const work = 2 // nobody guesses here
 	dir, right := filepath.Join(t.TempDir(), "backups"), cert.NewKey("hunter2 hunter2")
 	path, err := write(dir, simple(), Locks{Passphrase: right}, work)
@@ -143,6 +147,7 @@ func TestPassphrases(t *testing.T) {
 // A hostile archive could ask for all of the memory before anything is known of it.
 func TestAPassphraseIsNotWorkedOnWithoutBound(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	salt := "AAAAAAAAAAAAAAAAAAAAAA"
 	file := "age-encryption.org/v1\n-> scrypt " + salt + " 21\n" + strings.Repeat("A", 43) + "\n--- " + strings.Repeat("A", 43) + "\n"
 	_, err := decrypt(strings.NewReader(file), must(t)(passphraseIdentity(cert.NewKey("p"))))
@@ -168,6 +173,7 @@ func (f *failing) Write(p []byte) (int, error) {
 
 func TestAFullDiskIsNoticedWhereverItIsFull(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	file, owner := sealed(t, simple())
 	identity, known := owner.(*age.X25519Identity)
 	require.True(t, known)
@@ -179,6 +185,7 @@ func TestAFullDiskIsNoticedWhereverItIsFull(t *testing.T) {
 
 func TestTheTrialRestoreComparesAll(t *testing.T) {
 	t.Parallel()
+	NeedsAge(t)
 	made, err := Locks{Passphrase: cert.NewKey("p")}.seal(1)
 	require.NoError(t, err)
 	dir := filepath.Join(t.TempDir(), "backups")
@@ -404,10 +411,67 @@ func FuzzTar(f *testing.F) {
 	members, err := simple().members()
 	require.NoError(f, err)
 	f.Add(rawTar(f, members...))
+	f.Add(rawTar(f, members[0]))
 	for _, c := range hostileTars(f) {
 		f.Add(c.tar)
 	}
 	f.Fuzz(readAndRepack)
+}
+
+// FuzzArchive reads files that may be backups, with an identity that opens one of the seeds. What opens is what was made,
+// and an error holds neither the key inside nor the identity.
+func FuzzArchive(f *testing.F) {
+	NeedsAge(f)
+	owner, err := age.GenerateX25519Identity()
+	require.NoError(f, err)
+	made, err := Locks{Recipients: []string{owner.Recipient().String()}}.seal(1)
+	require.NoError(f, err)
+	var file bytes.Buffer
+	require.NoError(f, encrypt(&file, simple(), made.recipients))
+	whole := file.Bytes()
+	f.Add(whole)
+	f.Add(whole[:len(whole)/2])
+	f.Add(append(bytes.Clone(whole), 0))
+	f.Add(bytes.Replace(whole, []byte("X25519"), []byte("scrypt"), 1))
+	f.Add([]byte("age-encryption.org/v1\n-> scrypt bBjlhJVYZeE4aqUdmtRHfw 30\nyjcsSQBkQQ0NXoMpQyZkYg8FLYrVCdqGb6Nqeq0zVfk\n--- x\n"))
+	f.Add([]byte{0x1f, 0x8b, 8, 0})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		content, err := decrypt(bytes.NewReader(data), owner)
+		if err != nil {
+			require.Zero(t, content)
+			require.NotContains(t, err.Error(), "PRIVATE KEY")
+			require.NotContains(t, err.Error(), owner.String())
+			return
+		}
+		require.Equal(t, simple(), content, "nobody but who made it knows what would decrypt")
+	})
+}
+
+// FuzzIdentities reads what an operator gives as the text of an age identity, and as a recipient. Errors repeat neither:
+// one may have been taken for the other.
+func FuzzIdentities(f *testing.F) {
+	NeedsAge(f)
+	owner, err := age.GenerateX25519Identity()
+	require.NoError(f, err)
+	hybrid, err := age.GenerateHybridIdentity()
+	require.NoError(f, err)
+	f.Add("# created: today\n" + owner.String() + "\n")
+	f.Add(hybrid.String() + "\r\n" + hybrid.String())
+	f.Add(owner.Recipient().String())
+	f.Add(owner.String()[:40])
+	f.Add("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n-----END OPENSSH PRIVATE KEY-----\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		identities, err := Opener{Identities: cert.NewKey(text)}.identities()
+		require.Equal(t, err == nil, len(identities) > 0)
+		_, fault := parseRecipient(text)
+		for _, err := range []error{err, fault} {
+			for word := range strings.FieldsSeq(text) {
+				if err != nil && len(word) >= 24 {
+					require.NotContains(t, err.Error(), word)
+				}
+			}
+		}
+	})
 }
 
 // FuzzMembers reaches what the checksums keep FuzzTar from.
@@ -416,6 +480,7 @@ func FuzzMembers(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(members[3].data, members[1].data, []byte(aKey))
 	f.Add([]byte("null"), []byte(`{"time":"9999-12-31T23:59:59-01:00"} {}`), []byte(aKey))
+	f.Add([]byte(`{"a":"b","a":"c"}`), []byte(`{"event":"issued","serial":"1","x":1}`), []byte(aKey[:90]))
 	f.Fuzz(func(t *testing.T, record, journal, key []byte) {
 		readAndRepack(t, tarOf(t, nil, member{journalName, journal}, member{keyName(1), key}, member{recordName, record}))
 	})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/signet-charm/signet/internal/audit"
 	"github.com/signet-charm/signet/internal/ca/catest"
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/order"
@@ -179,4 +180,29 @@ func hasExtension(c *x509.Certificate, id string) bool {
 		}
 	}
 	return false
+}
+
+// A checkpoint is signed once for one order, and says how long the record was before it.
+func TestTheRecordIsSignedOnceAnOrder(t *testing.T) {
+	t.Parallel()
+	for _, keyType := range cert.KeyTypes() {
+		memory := newMemory()
+		signer := memory.create(t, keyType)
+		wanted := order.SignRecord{Signer: signer, Unit: "signet/0", Model: "uuid", Since: time.Unix(1, 0), Time: time.Now()}
+		lines, sum, err := memory.Head()
+		require.NoError(t, err)
+		first := memory.open().Carry(t.Context(), wanted)
+		require.Nil(t, first.Failure)
+		wanted.Time = wanted.Time.Add(time.Hour)
+		require.Equal(t, first, memory.open().Carry(t.Context(), wanted), "also after a crash")
+		read, err := audit.Parse(first.Checkpoint)
+		require.NoError(t, err)
+		require.Equal(t, lines, read.Lines)
+		require.Equal(t, sum, read.Sum)
+		ca, err := cert.Parse(signer.Certificate)
+		require.NoError(t, err)
+		require.True(t, read.VerifiedBy(ca))
+		wanted.Since = time.Unix(2, 0)
+		require.NotEqual(t, first.Checkpoint, memory.open().Carry(t.Context(), wanted).Checkpoint)
+	}
 }

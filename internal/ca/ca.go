@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/signet-charm/signet/internal/ledger"
 	"github.com/signet-charm/signet/internal/order"
@@ -38,6 +39,8 @@ type Journal interface {
 	Order(id string) ([]ledger.Entry, error)
 	// Serial tells what is known of a serial number (hex).
 	Serial(serial string) (ledger.Certificate, bool, error)
+	// Head tells how many lines the record has, and the SHA-256 of them all (hex).
+	Head() (lines int, sum string, err error)
 }
 
 // Config is what an embedded authority needs.
@@ -45,6 +48,9 @@ type Config struct {
 	Store   Store
 	Journal Journal
 	Rand    io.Reader // of serial numbers, safe for concurrent use; nil means crypto/rand
+	// Now is the clock by which entries of the journal are dated: that of whoever orders, for it compares them with its
+	// own. Nil means time.Now.
+	Now func() time.Time
 }
 
 // Embedded is a certificate authority that keeps its keys in a store of this unit. It is an agent.Carrier for all of
@@ -53,6 +59,7 @@ type Embedded struct {
 	store   Store
 	journal Journal
 	random  io.Reader
+	now     func() time.Time
 	linter  *linter
 
 	mu      sync.Mutex
@@ -65,10 +72,14 @@ func New(config Config) *Embedded {
 	if config.Rand == nil {
 		config.Rand = rand.Reader
 	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
 	return &Embedded{
 		store:   config.Store,
 		journal: config.Journal,
 		random:  config.Rand,
+		now:     config.Now,
 		linter:  newLinter(config.Rand),
 		running: map[order.ID]chan struct{}{},
 		signers: map[string]*signer{},
@@ -98,6 +109,8 @@ func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
 		answer, err = e.cross(id, o)
 	case order.SignCRL:
 		answer.CRL, err = e.list(o)
+	case order.SignRecord:
+		answer.Checkpoint, err = e.checkpoint(id, o)
 	case order.Sign:
 		answer, err = e.sign(id, o)
 	default:

@@ -11,7 +11,6 @@ import (
 	"io"
 	"math/big"
 	"slices"
-	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/ledger"
@@ -117,6 +116,7 @@ func (e *Embedded) sign(id order.ID, o order.Sign) (order.Answer, error) {
 	}
 	entry, err := e.issue(issue{
 		order: id, ask: o.Ask, who: o.For, generation: o.Signer.Generation, spec: o.Spec,
+		asker: o.Asker, rule: o.Rule, replaces: o.Replaces,
 		issuer: signer.certificate, key: signer.key,
 		template: func(serial *big.Int) (*x509.Certificate, error) {
 			return cert.Template(o.Spec, signer.certificate, public, serial, o.NotBefore)
@@ -189,6 +189,9 @@ func signed(o order.Sign, entry ledger.Entry, key cert.Key) order.Answer {
 type issue struct {
 	order      order.ID
 	ask, who   string
+	asker      order.Asker
+	rule       string // of the policy that allows it
+	replaces   string // the serial of the certificate before
 	generation int
 	spec       cert.Spec
 	issuer     *x509.Certificate // nil for a self-signed one
@@ -210,6 +213,7 @@ func (e *Embedded) issue(work issue) (ledger.Entry, error) {
 	}
 	entry := ledger.Entry{
 		Order: string(work.order), Ask: work.ask, For: work.who, Generation: work.generation,
+		Relation: work.asker.Relation, App: work.asker.App, Unit: work.asker.Unit, Rule: work.rule, Before: work.replaces,
 		Subject: trial.Subject.String(),
 	}
 	serial, err := e.reserve(entry)
@@ -219,7 +223,7 @@ func (e *Embedded) issue(work issue) (ledger.Entry, error) {
 	entry.Serial = cert.SerialText(serial)
 	certificate, err := e.build(work, serial)
 	if err != nil {
-		entry.Time, entry.Event, entry.Reason = time.Now().UTC(), ledger.Refused, err.Error()
+		entry.Time, entry.Event, entry.Reason = e.now().UTC(), ledger.Refused, err.Error()
 		return ledger.Entry{}, errors.Join(refusal(work, err), e.journal.Append(entry))
 	}
 	if work.keep != nil {
@@ -227,7 +231,7 @@ func (e *Embedded) issue(work issue) (ledger.Entry, error) {
 			return ledger.Entry{}, err
 		}
 	}
-	entry.Time, entry.Event = time.Now().UTC(), ledger.Issued
+	entry.Time, entry.Event = e.now().UTC(), ledger.Issued
 	entry.Subject = certificate.Subject.String()
 	entry.Names = cert.NamesOf(certificate).List()
 	entry.NotAfter = certificate.NotAfter.UTC()
@@ -308,7 +312,7 @@ func (e *Embedded) reserve(entry ledger.Entry) (*big.Int, error) {
 		if used {
 			continue
 		}
-		entry.Time, entry.Event = time.Now().UTC(), ledger.Reserved
+		entry.Time, entry.Event = e.now().UTC(), ledger.Reserved
 		return serial, e.journal.Append(entry)
 	}
 	return nil, order.Fail("randomness", "cannot draw a serial number: %d in a row were used before: check the machine's "+

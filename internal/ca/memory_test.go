@@ -3,6 +3,9 @@
 package ca_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"maps"
@@ -110,6 +113,14 @@ func (m *memory) Serial(serial string) (ledger.Certificate, bool, error) {
 	defer m.mu.Unlock()
 	certificate, known := m.fold.Serial(serial)
 	return certificate, known, nil
+}
+
+func (m *memory) Head() (lines int, sum string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	text, err := json.Marshal(m.fold.Entries())
+	whole := sha256.Sum256(text)
+	return m.fold.Len(), hex.EncodeToString(whole[:]), err
 }
 
 func (m *memory) open() *ca.Embedded { return ca.New(ca.Config{Store: m, Journal: m}) }

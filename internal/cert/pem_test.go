@@ -144,3 +144,32 @@ func BenchmarkParseCertificates(b *testing.B) {
 		}
 	}
 }
+
+// FuzzParseCertificates holds bundles to a round trip: what was read is written, and read again as the same.
+func FuzzParseCertificates(f *testing.F) {
+	line := signed(f, "root", "between", "leaf")
+	whole := cert.EncodeCertificates(line...)
+	f.Add(whole)
+	f.Add("Certificate:\n    Data: as easy-rsa writes it\n" + strings.ReplaceAll(whole, "\n", "\r\n"))
+	f.Add(whole[:len(whole)-40])
+	f.Add("-----BEGIN CERTIFICATE-----\nZ2FyYmFnZQ==\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\nZ2FyYmFnZQ==\n-----END PRIVATE KEY-----\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		found, err := cert.ParseCertificates(text)
+		if err != nil {
+			require.Empty(t, found)
+			require.Less(t, len(err.Error()), 300)
+			return
+		}
+		require.NotEmpty(t, found)
+		written := cert.EncodeCertificates(found...)
+		again, err := cert.ParseCertificates(written)
+		require.NoError(t, err)
+		require.Equal(t, written, cert.EncodeCertificates(again...))
+		for _, c := range cert.Issuers(found[0], found) {
+			require.False(t, c.Equal(found[0]))
+		}
+		one, err := cert.ParseCertificate(text)
+		require.Equal(t, len(found) == 1, err == nil)
+		require.Equal(t, len(found) == 1, one != nil)
+	})
+}

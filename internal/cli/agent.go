@@ -76,6 +76,7 @@ func (p *program) serve(ctx context.Context, at place) (err error) {
 	web := httpd.New(unit.Log, unit.Now)
 	defer func() { err = errors.Join(err, web.Close()) }()
 	unit.Publish = func(serve provider.Serve) { p.publish(web, serve) }
+	unit.Tell = p.tellJournald
 	service := agent.Service{
 		Unit:    unit,
 		Changes: conn.Watch(),

@@ -8,6 +8,7 @@ package cli
 
 import (
 	"context"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"io"
@@ -46,6 +47,11 @@ func Run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	p := &program{args: os.Args, lookup: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	if p.guardsKeys() {
+		if err := harden(); err != nil {
+			p.logger().Warn("the process is less closed than it should be", "error", err) // and does its work all the same
+		}
+	}
 	return p.run(ctx)
 }
 
@@ -98,7 +104,7 @@ func (p *program) root() *cobra.Command {
 	root.SetErr(p.stderr)
 	root.SetIn(p.stdin)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(p.agentCommand(), p.hookCommand(), p.sandboxCommand(), p.takeoverCommand(), p.versionCommand())
+	root.AddCommand(p.agentCommand(), p.auditCommand(), p.hookCommand(), p.policyCommand(), p.sandboxCommand(), p.takeoverCommand(), p.versionCommand())
 	return root
 }
 
@@ -113,10 +119,10 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print the version",
+		Short: "Print the version, and whether cryptography keeps to FIPS 140-3",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(p.stdout, "signet %s\n", buildVersion())
+			_, err := fmt.Fprintf(p.stdout, "signet %s\nFIPS 140-3 mode: %s, module %s\n", buildVersion(), fipsMode(), fips140.Version())
 			return err
 		},
 	}
@@ -131,6 +137,17 @@ func buildVersion() string {
 		return info.Main.Version
 	}
 	return "(devel)"
+}
+
+// fipsMode is how Go's cryptography runs (GODEBUG=fips140=…).
+func fipsMode() string {
+	switch {
+	case fips140.Enforced():
+		return "only"
+	case fips140.Enabled():
+		return "on"
+	}
+	return "off"
 }
 
 // logger writes what an operator reads in the agent's journal or Juju's log: one line an event, no secrets by type.

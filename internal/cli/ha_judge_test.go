@@ -5,10 +5,12 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,12 +35,25 @@ func (c *cluster) judge() {
 		require.True(c.t, found, "%s has lost its certificate", name)
 		require.Equal(c.t, before.key, after.key, "the key of %s", name)
 		if before.ask == after.ask {
-			require.Equal(c.t, before.leaf, after.leaf, "%s did not ask for another certificate", name)
+			require.Equal(c.t, before.leaf, after.leaf, "%s did not ask for another certificate\nit had one %s\nand has one %s",
+				name, c.origin(before.leaf), c.origin(after.leaf))
 		}
 	}
 	c.seen = now
 	c.judgeAuthority()
 	c.judgeNumbers()
+}
+
+// origin says who issued a certificate, and when.
+func (c *cluster) origin(leaf string) string {
+	for _, folder := range c.stateFolders() {
+		for _, entry := range entriesOf(c.t, folder, ledger.Issued) {
+			if strings.TrimSpace(entry.Certificate) == strings.TrimSpace(leaf) {
+				return fmt.Sprintf("of %s, issued at %s for order %s", filepath.Base(folder), entry.Time.Format(time.RFC3339Nano), entry.Order)
+			}
+		}
+	}
+	return "that no journal has"
 }
 
 // look verifies what everybody holds.

@@ -28,8 +28,7 @@ func (p *program) hookCommand() *cobra.Command {
 	}
 }
 
-// hook does a hook's work: it looks after the agent's service where the hook is about the charm itself, and takes a
-// turn, by the agent if one answers. A hook ends only when its turn is done.
+// hook does a hook's work, and tells Juju's log what was recorded since the last one, by whomever.
 func (p *program) hook(ctx context.Context) error {
 	charmDir := p.lookup("JUJU_CHARM_DIR")
 	if charmDir == "" {
@@ -41,6 +40,16 @@ func (p *program) hook(ctx context.Context) error {
 	}
 	env := hooktool.FromLookup(p.lookup, found)
 	at := p.placeOf(env.Unit, env.CharmDir)
+	err = p.dispatch(ctx, env, at)
+	if untold := p.tell(ctx, env, at); untold != nil {
+		p.logger().Warn("Juju's log lacks security events", "error", untold)
+	}
+	return err
+}
+
+// dispatch looks after the agent's service where the hook is about the charm itself, and takes a turn, by the agent if one
+// answers. A hook ends only when its turn is done.
+func (p *program) dispatch(ctx context.Context, env hooktool.Environment, at place) error {
 	if env.Action != "" {
 		return p.action(ctx, env, at)
 	}
@@ -51,7 +60,7 @@ func (p *program) hook(ctx context.Context) error {
 		p.logger().Warn("the agent's service cannot be set up; the hook takes the turn itself", "error", err)
 		return p.ownTurn(ctx, env, at, err.Error())
 	}
-	_, err = agent.Ask(ctx, at.socket(), env.Hook)
+	_, err := agent.Ask(ctx, at.socket(), env.Hook)
 	switch {
 	case err == nil:
 		return nil
@@ -91,16 +100,18 @@ func (p *program) action(ctx context.Context, env hooktool.Environment, at place
 
 // ownTurn takes one turn over the hook tools. Trouble is why the agent did not.
 func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at place, trouble string) (err error) {
-	folder, err := p.openFolder(at)
-	if err != nil {
-		return err
-	}
 	env.TempDir = at.stateDir // secrets pass through a folder that only root can enter
 	session, err := hooktool.Open(env)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
+	folder, err := p.openFolder(at)
+	if err != nil {
+		p.logger().Error("the unit's folder cannot be opened", "error", err)
+		_, err = agent.Show(ctx, session, err)
+		return err
+	}
 	unit := p.unit(session, folder, at)
 	unit.Trouble = trouble
 	_, err = unit.Turn(ctx)

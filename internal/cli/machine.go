@@ -46,3 +46,12 @@ func writePrograms(dir string) error {
 func (s *stage) machineRoot(unit string) string {
 	return filepath.Join(s.dir, "machines", dashed(unit))
 }
+
+// nameMachine gives a unit's machine a name of its own, as Juju does: the nodes of a cluster differ in theirs.
+func (s *stage) nameMachine(unit string) error {
+	dir := filepath.Join(s.machineRoot(unit), "etc")
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // programs of all users read it
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "hostname"), []byte("juju-"+dashed(unit)+"\n"), 0o644) //nolint:gosec // likewise
+}

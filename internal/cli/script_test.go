@@ -25,7 +25,7 @@ import (
 
 // TestMain lets this test program stand in for signet: as the charm's dispatch, and as the agent.
 func TestMain(m *testing.M) {
-	programs := map[string]func(){"signet": Main, "dispatch": Main}
+	programs := map[string]func(){"signet": Main, "dispatch": Main, hardenedRole: tellHardening}
 	for _, tool := range sandbox.ToolNames() {
 		programs[tool] = Main
 	}
@@ -42,7 +42,8 @@ func TestMain(m *testing.M) {
 //	                                     library), plain (writes only what the story writes), trusting (certificate_transfer)
 //	deploy-charm DIR N                   a charm among the story's files, in any language
 //	relate APP:ENDPOINT APP:ENDPOINT     and unrelate
-//	add-unit APP, remove-unit UNIT, lose-machine UNIT, lead UNIT, config APP option=value…
+//	add-unit APP, remove-unit UNIT, lose-machine UNIT, lead UNIT
+//	config APP option=value|@FILE…       likewise with deploy
 //	start-agent UNIT, kill-agent UNIT
 //	write UNIT RELATION KEY VALUE|@FILE  what a charm would write into its databag; RELATION is its endpoint's name
 //	chmod-conf UNIT MODE                 of the unit's agent.conf
@@ -58,6 +59,7 @@ func TestMain(m *testing.M) {
 //	handshake DIR                        a TLS server and a client with the files in a folder, which verify each other
 //	run UNIT ACTION [NAME=VALUE…]        run an action and print its results; output UNIT ACTION RESULT prints one alone
 //	bring UNIT FILE PATH                 copy a file or folder to a unit's machine; fetch UNIT PATH FILE copies one back
+//	journal UNIT FILE                    copy a unit's record; log UNIT prints what it wrote to Juju's log since the last time
 //	remains [elsewhere]                  deploy what EasyRSA left in a recording, with its PKI folder or without it
 //	refresh APP                          make a signet of an application
 //	knowing FILE[#N]…                    fails unless all certificates verify, with what their owners send along, for who
@@ -88,6 +90,7 @@ func TestScripts(t *testing.T) {
 				selfSigned: &selfSigned{ca: scriptedCA{name: "self-signed"}},
 				refusing:   &selfSigned{ca: scriptedCA{name: "refusing"}, forbid: "forbidden.example.com"},
 				refreshed:  map[string]bool{},
+				logged:     map[string]int{},
 				aged:       &selfSigned{ca: scriptedCA{name: "aged"}, aged: true, seen: map[string]bool{}},
 			}
 			env.Defer(func() {
@@ -113,6 +116,7 @@ type story struct {
 	refusing   *selfSigned
 	aged       *selfSigned
 	refreshed  map[string]bool // applications that were made a signet
+	logged     map[string]int  // lines of Juju's log that were printed, by unit
 }
 
 type storyCommand struct {
@@ -154,6 +158,8 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"output":       {"unit action result", 3, (*story).output},
 		"bring":        {"unit file path", 3, (*story).bring},
 		"fetch":        {"unit path file", 3, (*story).fetch},
+		"journal":      {"unit file", 2, (*story).journal},
+		"log":          {"unit", 1, (*story).juju},
 		"remains":      {"[elsewhere]", 0, (*story).remains},
 		"refresh":      {"app", 1, (*story).refresh},
 		"knowing":      {"file[#n]...", 1, (*story).knowing},
@@ -265,6 +271,13 @@ func (s *story) options(pairs []string) (map[string]any, error) {
 	options := map[string]any{}
 	for _, pair := range pairs {
 		name, value, _ := strings.Cut(pair, "=")
+		if file, named := strings.CutPrefix(value, "@"); named { // as Juju reads the value of an option from a file
+			text, err := os.ReadFile(filepath.Join(s.work, file))
+			if err != nil {
+				return nil, err
+			}
+			value = string(text)
+		}
 		options[name] = value
 		switch meta.Types[name] {
 		case "boolean":

@@ -138,7 +138,7 @@ func (s *stage) signetCharm(app, unit string) (sandbox.Charm, error) {
 			return nil, err
 		}
 	}
-	return sandbox.ProcessCharm{Dir: dir, Env: s.unitEnv(unit)}, nil
+	return sandbox.ProcessCharm{Dir: dir, Env: s.unitEnv(unit)}, s.nameMachine(unit)
 }
 
 // addActor deploys a scripted charm with a number of units.

@@ -58,23 +58,44 @@ var someSecret = juju.Changes{Secrets: []juju.Secret{
 	{Label: "ca", Owner: juju.OwnedByApplication, Content: map[string]string{"private-key": "hidden"}},
 }}
 
-func TestASecretMadeByAnotherInTheMeantimeIsUpdated(t *testing.T) {
+func TestASecretMadeByAnotherInTheMeantimeIsNotWrittenOver(t *testing.T) {
 	t.Parallel()
-	l, fake := linkTo(t, map[string][]any{
-		"SecretsManager.GetSecretMetadata": {list(), list(results{
-			"uri": "secret:9m4e2mr0ui3e8a215n40", "owner-tag": "application-signet", "label": "ca",
-		})},
-		"Uniter.CommitHookChanges": {
-			list(results{"error": params.Error{Message: `creating secrets: secret with label "ca" already exists`}}), list(results{}),
-		},
-	})
-	require.NoError(t, l.Commit(t.Context(), someSecret))
-	commits := fake.asked["Uniter.CommitHookChanges"]
-	require.Len(t, commits, 2)
-	second := commits[1].(params.CommitHookChangesArgs).Args[0]
-	require.Empty(t, second.SecretCreates)
-	require.Len(t, second.SecretUpdates, 1)
-	require.Equal(t, "secret:9m4e2mr0ui3e8a215n40", second.SecretUpdates[0].URI)
+	for sentence, c := range map[string]struct {
+		content string // base64
+		moved   bool
+	}{
+		"of the same content it is the one": {"aGlkZGVu", false},
+		"of another it is another's":        {"YW5vdGhlcg==", true},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			l, fake := linkTo(t, map[string][]any{
+				"SecretsManager.GetSecretMetadata": {list(), list(results{
+					"uri": "secret:9m4e2mr0ui3e8a215n40", "owner-tag": "application-signet", "label": "ca",
+				})},
+				"SecretsManager.GetSecretContentInfo": {list(results{"content": results{"data": results{"private-key": c.content}}})},
+				"Uniter.CommitHookChanges": {
+					list(results{"error": params.Error{Message: `creating secrets: secret with label "ca" already exists`}}), list(results{}),
+				},
+			})
+			changes := someSecret
+			changes.State = map[string]string{"ledger": "head"}
+			err := l.Commit(t.Context(), changes)
+			commits := fake.asked["Uniter.CommitHookChanges"]
+			if c.moved {
+				require.ErrorIs(t, err, juju.ErrMoved)
+				require.NotContains(t, err.Error(), "hidden")
+				require.Len(t, commits, 1)
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, commits, 2)
+			second := commits[1].(params.CommitHookChangesArgs).Args[0]
+			require.Empty(t, second.SecretCreates)
+			require.Empty(t, second.SecretUpdates)
+			require.NotNil(t, second.SetUnitState)
+		})
+	}
 }
 
 func TestAModelWhoseSecretsLieElsewhereIsRefusedByName(t *testing.T) {

@@ -31,7 +31,7 @@ func (l *link) Commit(ctx context.Context, changes juju.Changes) error {
 		return fmt.Errorf("cannot commit changes: %w", err)
 	}
 	if err = c.commitHook(changes); errors.Is(err, errLabelTaken) {
-		err = c.commitHook(changes) // now the labels include it, so it becomes an update
+		err = c.commitHook(changes) // now the labels include it, and its content can be compared
 	}
 	if err != nil {
 		return fmt.Errorf("cannot commit changes: %w", c.blame(err, changes))
@@ -92,7 +92,8 @@ func (c *client) commitHook(changes juju.Changes) error {
 }
 
 // addSecrets adds the secrets, and gives the keys that tell the other units of the application where its secrets are.
-// A secret to be created whose label is taken is an update of the one that has it.
+// A secret to be created whose label is taken is that secret if their content is the same. Another content is the work of
+// another leader, who was not seen when this was decided, and stays: labels are what Juju lets only one leader take.
 func (c *client) addSecrets(arg *params.CommitHookChangesArg, wanted []juju.Secret) (juju.Bag, error) {
 	if len(wanted) == 0 {
 		return nil, nil
@@ -121,6 +122,10 @@ func (c *client) addSecrets(arg *params.CommitHookChangesArg, wanted []juju.Secr
 			}
 			arg.SecretCreates = append(arg.SecretCreates,
 				params.CreateSecretArg{UpsertSecretArg: values, URI: &have.URI, OwnerTag: c.ownerTag(secret).String()})
+		case secret.URI == "":
+			if err := c.sameContent(have, secret); err != nil {
+				return nil, err
+			}
 		case have.checksum != values.Content.Checksum: // the controller would make a revision of the same content, too
 			values.Label = nil // it has it
 			arg.SecretUpdates = append(arg.SecretUpdates, params.UpdateSecretArg{UpsertSecretArg: values, URI: have.URI})
@@ -142,6 +147,18 @@ func existing(listed []ownSecret, secret juju.Secret) ownSecret {
 		}
 	}
 	return ownSecret{Secret: juju.Secret{URI: secret.URI}}
+}
+
+// sameContent fails when a secret that exists has another content than one to be created of its label.
+func (c *client) sameContent(have ownSecret, secret juju.Secret) error {
+	found := []ownSecret{have}
+	if err := c.readContents(found); err != nil {
+		return err
+	}
+	if !maps.Equal(found[0].Content, secret.Content) {
+		return fmt.Errorf("%w: secret %s was made", juju.ErrMoved, secret.Label)
+	}
+	return nil
 }
 
 // newURI reserves the URI of a secret to be.

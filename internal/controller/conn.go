@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -26,6 +27,9 @@ type Config struct {
 	Endpoints []juju.Endpoint   // the charm's own, whose addresses a snapshot shows
 	Log       *slog.Logger      // nil for silence
 	Random    func(int64) int64 // uniform in [0, n), for the back-off; nil for math/rand/v2
+
+	// Dial connects to an address; nil for a net.Dialer's.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // settled is how long a connection must live for the failures before it to be forgotten: a controller that takes logins
@@ -86,6 +90,9 @@ func withDefaults(config Config) Config {
 	}
 	if config.Random == nil {
 		config.Random = rand.Int64N
+	}
+	if config.Dial == nil {
+		config.Dial = (&net.Dialer{}).DialContext
 	}
 	return config
 }

@@ -4,6 +4,7 @@ package controller
 
 import (
 	"context"
+	"crypto/fips140"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -48,11 +50,11 @@ func login(ctx context.Context, config Config) (api.Connection, identity, error)
 	if err != nil {
 		return nil, identity{}, err
 	}
-	conn, err := openAPI(ctx, who.info)
+	conn, err := openAPI(ctx, who.info, config)
 	if code(err) == params.CodeUnauthorized && who.oldPassword != "" && who.oldPassword != who.info.Password {
 		info := who.info
 		info.Password = who.oldPassword
-		conn, err = openAPI(ctx, info)
+		conn, err = openAPI(ctx, info, config)
 	}
 	if err != nil {
 		return nil, identity{}, explain(err, config.AgentConf, who)
@@ -147,8 +149,8 @@ func parseAgentConf(data []byte) (conf agent.Config, err error) {
 }
 
 // openAPI makes one attempt to log in at the addresses of info, and gives up when the context ends.
-func openAPI(ctx context.Context, info api.Info) (api.Connection, error) {
-	sockets := &sockets{ctx: ctx}
+func openAPI(ctx context.Context, info api.Info, config Config) (api.Connection, error) {
+	sockets := &sockets{ctx: ctx, connect: config.Dial}
 	conn, err := api.Open(&info, api.DialOpts{
 		DialAddressInterval: addressPause,
 		DialTimeout:         dialLimit,
@@ -156,33 +158,61 @@ func openAPI(ctx context.Context, info api.Info) (api.Connection, error) {
 		DialWebsocket:       sockets.dial,
 	})
 	sockets.keep()
-	if err != nil && ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
 	}
-	return conn, err
+	return severable{conn, sockets}, nil
 }
+
+// severable is a connection that can be ended without a word to the other side.
+type severable struct {
+	api.Connection
+
+	sockets *sockets
+}
+
+// Sever ends the connection below the protocol. Close says goodbye and waits for an answer, which a network that is gone
+// does not give.
+func (s severable) Sever() { s.sockets.sever() }
 
 // sockets dials for the library, which takes no context: when ours ends before keep is called, so does what was dialled.
 type sockets struct {
-	ctx   context.Context //nolint:containedctx // handed through a callback
-	mu    sync.Mutex
-	stops []func() bool
+	ctx     context.Context //nolint:containedctx // handed through a callback
+	connect func(ctx context.Context, network, address string) (net.Conn, error)
+
+	mu     sync.Mutex
+	dialed []net.Conn
+	stops  []func() bool
 }
 
-// dial connects to one address. No proxy and no redirect is followed: agent.conf names the controller's own addresses.
+// dial connects to one address. No proxy and no redirect is followed: agent.conf names the controller's own addresses. The
+// library would fall back to the machine's own trust store, which may trust somebody in between.
 func (s *sockets) dial(ctx context.Context, url string, config *tls.Config, address string) (jsoncodec.JSONConn, error) {
+	if config.RootCAs == nil || config.InsecureSkipVerify {
+		return nil, errors.New("only the CA of agent.conf is trusted")
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
+	secured, err := s.secure(ctx, config, address)
+	if err != nil {
+		return nil, err
+	}
 	dialer := websocket.Dialer{
-		TLSClientConfig:  config,
 		HandshakeTimeout: dialLimit,
-		NetDialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, address)
+		NetDialTLSContext: func(context.Context, string, string) (net.Conn, error) {
+			return secured, nil
 		},
 	}
-	socket, response, err := dialer.DialContext(ctx, url, nil)
+	var socket *websocket.Conn
+	var response *http.Response
+	// A websocket begins with a SHA-1 that tells it from other protocols and protects nothing (RFC 6455, 4.2.2 and 10.8).
+	fips140.WithoutEnforcement(func() { socket, response, err = dialer.DialContext(ctx, url, nil) })
 	if err != nil {
+		_ = secured.Close()
 		if response != nil {
 			_ = response.Body.Close()
 			return nil, fmt.Errorf("HTTP status %s: %w", response.Status, err)
@@ -191,8 +221,44 @@ func (s *sockets) dial(ctx context.Context, url string, config *tls.Config, addr
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stops = append(s.stops, context.AfterFunc(s.ctx, func() { _ = socket.NetConn().Close() }))
+	s.dialed = append(s.dialed, below(socket))
+	s.stops = append(s.stops, context.AfterFunc(s.ctx, func() { _ = below(socket).Close() }))
 	return jsoncodec.NewWebsocketConn(socket), nil
+}
+
+// below is what TLS runs over. Closing TLS itself would say goodbye.
+func below(socket *websocket.Conn) net.Conn {
+	if secured, ok := socket.NetConn().(*tls.Conn); ok {
+		return secured.NetConn()
+	}
+	return socket.NetConn()
+}
+
+func (s *sockets) sever() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, conn := range s.dialed {
+		_ = conn.Close()
+	}
+}
+
+// secure opens a TLS connection to a controller. All that are in use speak TLS 1.3. What FIPS 140 forbids is not in it where that is enforced, unlike in a websocket's own
+// handshake.
+func (s *sockets) secure(ctx context.Context, config *tls.Config, address string) (net.Conn, error) {
+	config = config.Clone()
+	config.MinVersion = tls.VersionTLS13
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	conn, err := s.connect(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	secured := tls.Client(conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secured, nil
 }
 
 // keep parts the sockets from the context: from now on whoever has the connection closes it.

@@ -31,7 +31,7 @@ import (
 const testPassword = "correct-horse-battery"
 
 // selfSigned is some CA certificate, in PEM.
-func selfSigned(t *testing.T) string {
+func selfSigned(t testing.TB) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -45,7 +45,7 @@ func selfSigned(t *testing.T) string {
 }
 
 // writeConf writes an agent.conf as Juju does, with changes to its parameters and then to its text.
-func writeConf(t *testing.T, change func(*agent.AgentConfigParams), edit func(string) string) string {
+func writeConf(t testing.TB, change func(*agent.AgentConfigParams), edit func(string) string) string {
 	t.Helper()
 	parameters := agent.AgentConfigParams{
 		Paths:             agent.Paths{DataDir: t.TempDir()},

@@ -146,6 +146,8 @@ func dial(ctx context.Context, config Config) (*Conn, error) {
 	select {
 	case <-c.tried:
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
 		c.Close()
 		return nil, fmt.Errorf("cannot connect to the controller: %w", context.Cause(ctx))
 	}

@@ -111,10 +111,11 @@ func TestACommitChangesAllThatItNames(t *testing.T) {
 	s.writeAs("signet/0", id, map[string]string{"stale": "x", "kept": "y"}, map[string]string{"stale": "x"})
 	conn := s.dial("signet/0")
 	status := juju.Status{Level: juju.Active, Message: "1 certificate"}
+	uri := ""
 	for round := range 2 {
 		require.NoError(t, conn.Commit(t.Context(), juju.Changes{
 			Secrets: []juju.Secret{
-				{Label: "ca", Owner: juju.OwnedByApplication, Content: map[string]string{"private-key": fmt.Sprint("key ", round)}},
+				{URI: uri, Label: "ca", Owner: juju.OwnedByApplication, Content: map[string]string{"private-key": fmt.Sprint("key ", round)}},
 				{Label: "own", Owner: juju.OwnedByUnit, Content: map[string]string{"private-key": "own"}},
 			},
 			Relations: []juju.RelationChange{{
@@ -124,6 +125,7 @@ func TestACommitChangesAllThatItNames(t *testing.T) {
 			State:  map[string]string{"ledger": fmt.Sprint("head ", round), "other": ""},
 			Status: &status,
 		}))
+		uri = s.model.Secrets("signet")[0].URI
 	}
 	unit := s.model.UnitBag(id, "signet/0")
 	require.Equal(t, "PEM", unit["ca"])

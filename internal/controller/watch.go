@@ -43,11 +43,20 @@ func (l *link) Serve(parent context.Context, notify func()) error {
 	}
 	fail(err)
 	w.group.Wait()
-	_ = l.conn.Close()
 	if parent.Err() != nil {
 		err = nil
+	} else {
+		l.sever()
 	}
+	_ = l.conn.Close()
 	return err
+}
+
+// sever ends a connection with which something is wrong: its close would wait for an answer, which may be what is wrong.
+func (l *link) sever() {
+	if conn, ok := l.conn.(interface{ Sever() }); ok {
+		conn.Sever()
+	}
 }
 
 // start sets up all watchers. That of the unit's addresses is a convenience: a unit that has no machine yet has none.

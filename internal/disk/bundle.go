@@ -196,31 +196,38 @@ func (f *Folder) clear(dir, name string) error {
 
 // prune removes the folders of a bundle that its link does not point to.
 func (f *Folder) prune(dir, name string) error {
+	old, err := f.superseded(dir, name)
+	if err != nil || len(old) == 0 {
+		return err
+	}
+	if err := f.safe(dir, "bundle "+name); err != nil {
+		return err
+	}
+	for _, path := range old {
+		if err := f.removeGeneration(path); err != nil {
+			return err
+		}
+	}
+	return trouble("remove from", dir, f.do(Op{Kind: Sync, Path: dir}))
+}
+
+// superseded gives the folders of a bundle that its link does not point to.
+func (f *Folder) superseded(dir, name string) (paths []string, err error) {
 	current, _ := os.Readlink(filepath.Join(dir, name))
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return trouble("list", dir, err)
+		return nil, trouble("list", dir, err)
 	}
-	pruned := false
 	for _, entry := range entries {
-		if !entry.IsDir() || entry.Name() == current || !isGeneration(name, entry.Name()) || f.foreign(filepath.Join(dir, entry.Name())) {
-			continue
+		path := filepath.Join(dir, entry.Name())
+		if entry.IsDir() && entry.Name() != current && isGeneration(name, entry.Name()) && !f.foreign(path) {
+			paths = append(paths, path)
 		}
-		if err := f.safe(dir, "bundle "+name); err != nil {
-			return err
-		}
-		if err := f.removeGeneration(filepath.Join(dir, entry.Name())); err != nil {
-			return err
-		}
-		pruned = true
 	}
-	if !pruned {
-		return nil
-	}
-	return trouble("remove from", dir, f.do(Op{Kind: Sync, Path: dir}))
+	return paths, nil
 }
 
 func (f *Folder) removeGeneration(path string) error {

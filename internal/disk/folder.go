@@ -95,11 +95,8 @@ func (f *Folder) Journal() *Journal { return f.journal }
 // Append records entries in the journal; see Journal.Append.
 func (f *Folder) Append(entries ...ledger.Entry) error { return f.journal.Append(entries...) }
 
-// Repeats tells what was issued so often since a time, by ledger.Entry.Key; see ledger.Ledger.Repeats.
-func (f *Folder) Repeats(since time.Time, often int) (repeated map[string]time.Time, err error) {
-	err = f.journal.View(func(l *ledger.Ledger) { repeated = l.Repeats(since, often) })
-	return repeated, err
-}
+// View shows what is recorded; see Journal.View.
+func (f *Folder) View(look func(*ledger.Ledger)) error { return f.journal.View(look) }
 
 // Root is the folder's path.
 func (f *Folder) Root() string { return f.root }

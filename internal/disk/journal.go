@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -29,9 +30,10 @@ type Journal struct {
 
 	mu    sync.Mutex
 	fold  ledger.Ledger
-	size  int64  // of the good lines
-	lines int    // how many they are
-	sum   string // the last one's
+	size  int64     // of the good lines
+	lines int       // how many they are
+	sum   string    // the last one's
+	whole hash.Hash // SHA-256 over all of them
 	notes []string
 }
 
@@ -46,7 +48,7 @@ const (
 // openJournal reads the journal. A last line that a crash tore is left out, with a note, and cut off by the next
 // Append; a damaged line before it is an error.
 func openJournal(path string, system System) (*Journal, error) {
-	journal := &Journal{path: path, do: system}
+	journal := &Journal{path: path, do: system, whole: sha256.New()}
 	if _, err := journal.refresh(); err != nil {
 		return nil, err
 	}
@@ -54,8 +56,8 @@ func openJournal(path string, system System) (*Journal, error) {
 }
 
 // Append makes entries durable before it returns, all of them or none. It refuses entries that the ledger refuses, and
-// leaves out orders that are given again after they came to nothing, so that what fails all day does not fill the disk, and
-// revocations of what is revoked.
+// leaves out orders that are given again after they came to nothing, so that what fails all day does not fill the disk,
+// revocations of what is revoked, and decisions that stand.
 // After an error of the disk the entries may still have come to be recorded: the journal tells.
 func (j *Journal) Append(entries ...ledger.Entry) error {
 	if len(entries) == 0 {
@@ -72,7 +74,7 @@ func (j *Journal) Append(entries ...ledger.Entry) error {
 	}
 	var batch []ledger.Entry
 	for _, entry := range entries {
-		if entry.Event == ledger.Ordered && j.fold.Failing(entry.Order) || entry.Event == ledger.Revoked && j.fold.IsRevoked(entry.Serial) {
+		if entry.Event == ledger.Ordered && j.fold.Failing(entry.Order) || entry.Event == ledger.Revoked && j.fold.IsRevoked(entry.Serial) || j.fold.Stands(entry) {
 			continue
 		}
 		entry.Time = entry.Time.UTC().Round(0) // as it will be read back
@@ -94,7 +96,7 @@ func (j *Journal) Append(entries ...ledger.Entry) error {
 		_ = j.repair(true)
 		return trouble("write", j.path, err)
 	}
-	j.accept(batch, sum, len(line))
+	j.accept(batch, sum, line)
 	return nil
 }
 
@@ -104,6 +106,7 @@ func (j *Journal) Remember(entries ...ledger.Entry) error {
 	err := j.View(func(l *ledger.Ledger) {
 		for _, entry := range entries {
 			if _, known := l.Serial(entry.Serial); entry.Serial != "" && !known && entry.Event != ledger.Reserved {
+				entry.Remembered = true
 				unknown = append(unknown, entry)
 			}
 		}
@@ -151,21 +154,24 @@ func (j *Journal) admissible(batch []ledger.Entry) error {
 		if err := j.fold.Check(entry); err != nil {
 			return err
 		}
-		if entry.Serial != "" && seen[entry.Serial] {
-			return fmt.Errorf("serial %s is in one batch twice", entry.Serial)
+		if entry.Event == ledger.Reserved || entry.Event == ledger.Issued || entry.Event == ledger.Refused {
+			if seen[entry.Serial] {
+				return fmt.Errorf("serial %s is in one batch twice", entry.Serial)
+			}
+			seen[entry.Serial] = entry.Serial != ""
 		}
-		seen[entry.Serial] = true
 	}
 	return nil
 }
 
-func (j *Journal) accept(batch []ledger.Entry, sum string, length int) {
+func (j *Journal) accept(batch []ledger.Entry, sum string, line []byte) {
 	for _, entry := range batch {
 		_ = j.fold.Add(entry) // was checked before
 	}
 	j.sum = sum
-	j.size += int64(length)
+	j.size += int64(len(line))
 	j.lines++
+	_, _ = j.whole.Write(line)
 }
 
 // refresh reads the lines that were added since the last time, by another process or before this one. It tells
@@ -189,7 +195,7 @@ func (j *Journal) refresh() (torn bool, err error) {
 		return false, nil
 	}
 	if size < j.size { // another file took its place
-		j.fold, j.size, j.lines, j.sum = ledger.Ledger{}, 0, 0, ""
+		j.fold, j.size, j.lines, j.sum, j.whole = ledger.Ledger{}, 0, 0, "", sha256.New()
 	}
 	tail, err := j.readTail()
 	if err != nil {
@@ -226,17 +232,19 @@ func (j *Journal) replay(tail []byte) (torn bool, err error) {
 			return true, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("cannot read %s: line %d is damaged: %w: restore the file from a backup",
-				j.path, j.lines+1, err)
+			return false, j.damage(fmt.Errorf("line %d is damaged: %w", j.lines+1, err))
 		}
 		if err := j.admissible(batch); err != nil {
-			return false, fmt.Errorf("cannot read %s: line %d contradicts those before it: %w: restore the file from a backup",
-				j.path, j.lines+1, err)
+			return false, j.damage(fmt.Errorf("line %d contradicts those before it: %w", j.lines+1, err))
 		}
-		j.accept(batch, sum, len(line)+1)
+		j.accept(batch, sum, tail[:len(line)+1])
 		tail = rest
 	}
 	return false, nil
+}
+
+func (j *Journal) damage(err error) error {
+	return &problem{what: "read " + j.path, err: err, next: "restore the file from a backup"}
 }
 
 // Notes tells what was left out when the journal was read.
@@ -256,6 +264,17 @@ func (j *Journal) Order(id string) (entries []ledger.Entry, err error) {
 func (j *Journal) Serial(serial string) (certificate ledger.Certificate, known bool, err error) {
 	err = j.View(func(l *ledger.Ledger) { certificate, known = l.Serial(serial) })
 	return certificate, known, err
+}
+
+// Head tells how many lines the journal has, and the SHA-256 of them all, in hexadecimal. The checksums of the lines are
+// shorter: they find accidents, this finds intent.
+func (j *Journal) Head() (lines int, sum string, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, err := j.refresh(); err != nil {
+		return 0, "", err
+	}
+	return j.lines, hex.EncodeToString(j.whole.Sum(nil)), nil
 }
 
 // View shows the ledger as it is now; it must not be kept, or changed, after look returns.
@@ -308,8 +327,8 @@ func decodeLine(before string, line []byte) (batch []ledger.Entry, sum string, e
 }
 
 func checksum(before string, content []byte) string {
-	hash := sha256.New()
-	_, _ = io.WriteString(hash, before+"\n")
-	_, _ = hash.Write(content)
-	return hex.EncodeToString(hash.Sum(nil))[:sumLength]
+	sum := sha256.New()
+	_, _ = io.WriteString(sum, before+"\n")
+	_, _ = sum.Write(content)
+	return hex.EncodeToString(sum.Sum(nil))[:sumLength]
 }

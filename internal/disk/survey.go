@@ -12,7 +12,7 @@ import (
 
 // Survey tells what is on disk, for juju.Snapshot.Local:
 //
-//	bundle.<name>       the ID of the installed order, if each of its files is as it was written
+//	bundle.<name>       the ID of the installed order, if each of its files is as it was written and none before them is left
 //	files.<name>        the names of those of its files whose content is, sorted, separated by spaces: what an order can keep
 //	sum.<name>.<file>   the SHA-256 of such a file, in hexadecimal
 //	text.<name>.<file>  the content of such a file that holds certificates
@@ -69,7 +69,9 @@ func (f *Folder) surveyBundles(found map[string]string) error {
 					found["own."+name+"."+file] = "yes"
 				}
 			}
-			if whole && len(known.Dirs) == 1 {
+			// A folder that a crash left beside it holds a key that is to be gone: the order is given again.
+			left, err := f.superseded(f.dirOf(dir), name)
+			if whole && len(known.Dirs) == 1 && err == nil && len(left) == 0 {
 				found["bundle."+name] = string(standing.Order)
 			}
 		}

@@ -3,6 +3,7 @@
 package disk
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -161,6 +162,7 @@ func readFileInfo(path string) ([]byte, fs.FileInfo, error) {
 type problem struct {
 	what string // "write /var/lib/…"
 	err  error
+	next string // what to do, where the error does not tell
 }
 
 func trouble(verb, path string, err error) error {
@@ -172,8 +174,11 @@ func trouble(verb, path string, err error) error {
 }
 
 func (p *problem) Error() string {
-	return fmt.Sprintf("cannot %s: %s: %s", p.what, cause(p.err), nextStep(p.err))
+	return fmt.Sprintf("cannot %s: %s: %s", p.what, cause(p.err), cmp.Or(p.next, nextStep(p.err)))
 }
+
+// Blocks tells that who looks after the machine has to do something.
+func (p *problem) Blocks() bool { return true }
 
 func (p *problem) Unwrap() error { return p.err }
 

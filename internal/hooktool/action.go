@@ -16,7 +16,7 @@ import (
 
 // Action reads what the operator asks for, in an action.
 func (s *Session) Action(ctx context.Context) (juju.Action, error) {
-	action := juju.Action{Name: s.env.Action}
+	action := juju.Action{ID: s.env.ActionID, Name: s.env.Action}
 	var raw json.RawMessage
 	if err := s.read(ctx, &raw, "action-get"); err != nil {
 		return action, err
@@ -32,6 +32,12 @@ func (s *Session) Action(ctx context.Context) (juju.Action, error) {
 		}
 	}
 	return action, nil
+}
+
+// Log writes a line to Juju's log, at one of its levels: "TRACE", "DEBUG", "INFO", "WARNING", "ERROR".
+func (s *Session) Log(ctx context.Context, level, message string) error {
+	_, err := s.run(ctx, nil, "juju-log", "--log-level", level, "--", message)
+	return err
 }
 
 // Finish tells the operator what came of the action.

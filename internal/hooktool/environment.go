@@ -29,6 +29,7 @@ type Environment struct {
 	RemoteApp     string
 	DepartingUnit string // who goes, which may be this unit itself
 	Action        string // the action that runs in place of a hook; empty in a hook
+	ActionID      string // by which Juju's own records call that
 
 	Endpoints []juju.Endpoint // of the charm's metadata
 }
@@ -52,6 +53,7 @@ func FromLookup(lookup func(string) string, endpoints []juju.Endpoint) Environme
 		RemoteApp:     lookup("JUJU_REMOTE_APP"),
 		DepartingUnit: lookup("JUJU_DEPARTING_UNIT"),
 		Action:        lookup("JUJU_ACTION_NAME"),
+		ActionID:      lookup("JUJU_ACTION_UUID"),
 		Endpoints:     endpoints,
 	}
 	if env.Hook == "" && env.Action == "" { // Juju before 2.8 runs hooks/<name> and says nothing more

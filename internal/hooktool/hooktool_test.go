@@ -294,26 +294,45 @@ func TestACommitPassesNoValueAsAnArgument(t *testing.T) {
 	require.Equal(t, "? \"chain\"\n: \"hidden-3\"\n? \"old\"\n: \"\"\n", string(agent.asked[7].Stdin))
 }
 
-func TestASecretRefusedBecauseItExistsIsUpdated(t *testing.T) {
+func TestASecretRefusedBecauseItExistsIsNotWrittenOver(t *testing.T) {
 	t.Parallel()
-	agent, env := fakeAgent(t, with(map[string]answer{
-		"secret-add":      {stderr: `secret with label "authority" already exists`},
-		"secret-info-get": {stdout: `{"9m4e2mr0ui3e8a215n4g":{"label":"authority","owner":"application","revision":1}}`},
-	}))
-	asked := 0
-	agent.look = func(req Request) { // it comes to be between the listing and the creation
-		if req.CommandName == "secret-add" {
-			agent.answers["secret-ids"] = answer{stdout: `["9m4e2mr0ui3e8a215n4g"]`}
-			asked++
-		}
+	for sentence, c := range map[string]struct {
+		content string
+		moved   bool
+	}{
+		"of the same content it is the one": {`{"private-key":"hidden"}`, false},
+		"of another it is another's":        {`{"private-key":"other"}`, true},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			agent, env := fakeAgent(t, with(map[string]answer{
+				"secret-add":      {stderr: `secret with label "authority" already exists`},
+				"secret-info-get": {stdout: `{"9m4e2mr0ui3e8a215n4g":{"label":"authority","owner":"application","revision":1}}`},
+				"secret-get":      {stdout: c.content},
+			}))
+			asked := 0
+			agent.look = func(req Request) { // it comes to be between the listing and the creation
+				if req.CommandName == "secret-add" {
+					agent.answers["secret-ids"] = answer{stdout: `["9m4e2mr0ui3e8a215n4g"]`}
+					asked++
+				}
+			}
+			err := open(t, env).Commit(t.Context(), juju.Changes{Secrets: []juju.Secret{{
+				Label: "authority", Content: map[string]string{"private-key": "hidden"},
+			}}})
+			require.Equal(t, 1, asked)
+			commands := strings.Join(agent.commands(), "\n")
+			require.NotContains(t, commands, "secret-set")
+			if c.moved {
+				require.ErrorIs(t, err, juju.ErrMoved)
+				require.NotContains(t, err.Error(), "hidden")
+				require.NotContains(t, commands, "relation-set")
+				return
+			}
+			require.NoError(t, err)
+			require.Contains(t, commands, "relation-set -r 0 --app --file -", "other units are told where it is")
+		})
 	}
-	require.NoError(t, open(t, env).Commit(t.Context(), juju.Changes{Secrets: []juju.Secret{{
-		Label: "authority", Content: map[string]string{"private-key": "hidden"},
-	}}}))
-	require.Equal(t, 1, asked)
-	commands := strings.Join(agent.commands(), "\n")
-	require.Regexp(t, `secret-set --file \S+ -- secret:9m4e2mr0ui3e8a215n4g`, commands)
-	require.Contains(t, commands, "relation-set -r 0 --app --file -", "other units are told where it is")
 }
 
 func TestRefusalsForWantOfLeadershipAreErrNotLeader(t *testing.T) {

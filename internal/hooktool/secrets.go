@@ -157,7 +157,8 @@ func (s *Session) content(ctx context.Context, uri string) (map[string]string, e
 }
 
 // writeSecrets creates and updates secrets, and gives the URIs of the application's among them by label. A secret to be
-// created whose label is taken is that secret: an earlier turn was cut off after creating it.
+// created whose label is taken is that secret if their content is the same. Another content is the work of another leader,
+// who was not seen when this was decided, and stays.
 func (s *Session) writeSecrets(ctx context.Context, secrets []juju.Secret) (map[string]string, error) {
 	uris := map[string]string{}
 	if len(secrets) == 0 {
@@ -174,10 +175,12 @@ func (s *Session) writeSecrets(ctx context.Context, secrets []juju.Secret) (map[
 		if secret.Owner == "" {
 			secret.Owner = juju.OwnedByApplication // Juju's default
 		}
-		if secret.URI == "" {
-			secret.URI = owned[secret.Label].URI
+		if secret.URI == "" && owned[secret.Label].URI != "" {
+			secret.URI, err = s.sameSecret(ctx, owned[secret.Label].URI, secret)
+		} else {
+			secret.URI, err = s.writeSecret(ctx, secret)
 		}
-		if secret.URI, err = s.writeSecret(ctx, secret); err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("cannot write the secret labelled %q: %w", secret.Label, err)
 		}
 		if secret.Owner == juju.OwnedByApplication {
@@ -185,6 +188,18 @@ func (s *Session) writeSecrets(ctx context.Context, secrets []juju.Secret) (map[
 		}
 	}
 	return uris, nil
+}
+
+// sameSecret gives the URI of the secret that has the label of one to be created, unless its content is another.
+func (s *Session) sameSecret(ctx context.Context, uri string, secret juju.Secret) (string, error) {
+	content, err := s.content(ctx, uri)
+	if err != nil {
+		return "", err
+	}
+	if !maps.Equal(content, secret.Content) {
+		return "", fmt.Errorf("%w: it was made meanwhile", juju.ErrMoved)
+	}
+	return uri, nil
 }
 
 // writeSecret gives one secret its content and returns its URI.
@@ -206,7 +221,7 @@ func (s *Session) writeSecret(ctx context.Context, secret juju.Secret) (string, 
 		if listErr != nil || owned[secret.Label].URI == "" {
 			return "", errors.Join(err, listErr)
 		}
-		secret.URI = owned[secret.Label].URI
+		return s.sameSecret(ctx, owned[secret.Label].URI, secret)
 	}
 	_, err = s.run(ctx, nil, "secret-set", "--file", path, "--", secret.URI)
 	return secret.URI, leadership(err)

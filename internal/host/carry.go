@@ -3,6 +3,7 @@
 package host
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -34,6 +35,9 @@ const trustLock = "run/signet-trust.lock"
 // underWay is recorded while a program runs, in place of the order for which it ran last.
 const underWay order.ID = "under-way"
 
+// childUmask is that of programs of the machine.
+const childUmask = 0o022
+
 // Run runs a program and gives what it printed, to both outputs, and how it ended.
 type Run func(ctx context.Context, program string, args ...string) (output string, err error)
 
@@ -42,11 +46,20 @@ func Child(ctx context.Context, program string, args ...string) (string, error) 
 	command := exec.CommandContext(ctx, program, args...)                            //nolint:gosec // the callers below name the programs
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) } // it may have to tidy up
 	command.WaitDelay = 5 * time.Second
-	output, err := command.CombinedOutput()
+	var output bytes.Buffer
+	command.Stdout, command.Stderr = &output, &output
+	// What it makes, such as /etc/ssl/certs, is for all to read, and this process' own files are for nobody. Whoever carries
+	// orders does so alone, and every file of this process has its mode set.
+	own := syscall.Umask(childUmask)
+	err := command.Start()
+	syscall.Umask(own)
+	if err == nil {
+		err = command.Wait()
+	}
 	if ctx.Err() != nil {
 		err = fmt.Errorf("it did not end within %s", patience)
 	}
-	return string(output), err
+	return output.String(), err
 }
 
 // Carry carries out an order for one of the machine's programs; any other fails with the code "not-carried". An order

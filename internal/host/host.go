@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -83,14 +84,24 @@ func (m *Machine) Survey() (map[string]string, error) {
 			found["ran."+record.What] = string(record.Order)
 		}
 	}
-	if name, err := os.Hostname(); err == nil {
-		hosts, _ := os.ReadFile("/etc/hosts")
+	if name, err := m.hostname(); err == nil && name != "" {
+		hosts, _ := os.ReadFile(filepath.Join("/", m.config.Root, "etc/hosts"))
 		found["hostname"] = strings.ToLower(name)
 		if full := qualified(name, string(hosts)); full != "" {
 			found["fqdn"] = full
 		}
 	}
 	return found, nil
+}
+
+// hostname is what the machine is called; a folder that stands for the root of one says it as /etc/hostname does.
+func (m *Machine) hostname() (string, error) {
+	if m.config.Root != "" {
+		if text, err := os.ReadFile(filepath.Join(m.config.Root, "etc/hostname")); err == nil {
+			return strings.TrimSpace(string(text)), nil
+		}
+	}
+	return os.Hostname()
 }
 
 // qualified gives a host's name with its domain, by the hosts file (hosts(5)): the first name of a line is the canonical

@@ -55,6 +55,7 @@ type Snapshot struct {
 
 // Action is one request of an operator's, as "juju run" makes it. Its parameters are typed as JSON is.
 type Action struct {
+	ID     string // by which Juju's own records call it; empty where that is not known
 	Name   string
 	Params map[string]any
 }

@@ -15,6 +15,8 @@ type Ledger struct {
 	byOrder  map[string][]int
 	byAsk    map[string][]string // serials in the order of their issue
 	bySerial map[string]Certificate
+	decided  decisions
+	covered  coverage
 }
 
 // Certificate is all that is known of one serial number.
@@ -50,7 +52,9 @@ func (l *Ledger) Add(entry Entry) error {
 	if entry.Order != "" {
 		l.byOrder[entry.Order] = append(l.byOrder[entry.Order], len(l.entries)-1)
 	}
-	if entry.Serial == "" {
+	l.decided.add(entry)
+	l.covered.add(entry)
+	if entry.Serial == "" || entry.Event.aboutCertificate() {
 		return nil
 	}
 	certificate, known := l.bySerial[entry.Serial]
@@ -75,15 +79,15 @@ func (l *Ledger) Add(entry Entry) error {
 func (l *Ledger) Check(entry Entry) error {
 	before, known := l.bySerial[entry.Serial]
 	switch {
-	case entry.Event == Ordered && entry.Serial != "":
-		return fmt.Errorf("an order cannot know serial %s yet", entry.Serial)
-	case entry.Event == Ordered, entry.Event == Refused && entry.Serial == "":
+	case entry.Event.withoutCertificate() && entry.Serial != "":
+		return fmt.Errorf("an entry %q cannot have serial %s", entry.Event, entry.Serial)
+	case entry.Event.withoutCertificate(), entry.Event == Refused && entry.Serial == "":
 		return nil
-	case entry.Event != Reserved && entry.Event != Issued && entry.Event != Refused && entry.Event != Revoked:
+	case entry.Event != Reserved && entry.Event != Issued && entry.Event != Refused && entry.Event != Revoked && !entry.Event.aboutCertificate():
 		return fmt.Errorf("%q is not an event", entry.Event)
 	case entry.Serial == "":
 		return fmt.Errorf("an entry %q needs a serial", entry.Event)
-	case !known, entry.Event == Revoked: // what another unit issued may be revoked here
+	case !known, entry.Event == Revoked, entry.Event.aboutCertificate(): // what another unit issued may be revoked here
 		return nil
 	case entry.Event == Reserved:
 		return fmt.Errorf("serial %s was used before, by order %s", entry.Serial, before.Order)

@@ -65,7 +65,7 @@ func TestFoldRefuses(t *testing.T) {
 		"a serial issued for another order":         {[]ledger.Entry{reserved, {Event: ledger.Issued, Order: "o2", Serial: "41aa"}}, "reserved for order o1, not o2"},
 		"an issue without a serial":                 {[]ledger.Entry{{Event: ledger.Issued}}, "needs a serial"},
 		"an unknown event":                          {[]ledger.Entry{{Event: "baked", Serial: "1"}}, `"baked" is not an event`},
-		"an order that knows its serial beforehand": {[]ledger.Entry{{Event: ledger.Ordered, Serial: "1"}}, "cannot know serial"},
+		"an order that knows its serial beforehand": {[]ledger.Entry{{Event: ledger.Ordered, Serial: "1"}}, "cannot have serial"},
 	}
 	for sentence, c := range cases {
 		t.Run(sentence, func(t *testing.T) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
 // Package ledger folds the record of what an authority did into what is now known: serials reserved, certificates
-// issued, refused or revoked. Entries are appended durably (package disk keeps the file) and never
-// changed. Where to look next: package ca, which writes an entry before each step that must not be forgotten.
+// issued, refused or revoked, and what was decided of whose asks. Entries are appended durably (package disk keeps the
+// file) and never changed. Where to look next: decision.go for what is recorded once, package ca, which writes an entry
+// before each step that must not be forgotten, and package audit, which tells entries to others.
 package ledger
 
 import (
@@ -15,7 +16,7 @@ import (
 // Event is what an entry records.
 type Event string
 
-// The events, in the order in which one certificate meets them.
+// The events of one certificate, in the order in which it meets them.
 const (
 	Ordered  Event = "ordered"  // the core asked for a signature
 	Reserved Event = "reserved" // a serial number was drawn, before anything was signed
@@ -24,6 +25,25 @@ const (
 	Revoked  Event = "revoked"  // must no longer be trusted
 )
 
+// The events that are no step of a certificate's, but tell what was decided, and who asked for it.
+const (
+	Denied     Event = "denied"     // an ask, or what should have been one, was refused
+	Reported   Event = "reported"   // an ask would have been refused, if the policy did more than report
+	Held       Event = "held"       // a revoked certificate's ask gets no other one: its owner is told to stop
+	Withdrawn  Event = "withdrawn"  // a certificate is no longer published
+	Authority  Event = "authority"  // a CA has another role than before
+	Action     Event = "action"     // an operator's action was done, or was not
+	Checkpoint Event = "checkpoint" // the entries before it were vouched for with the CA's key
+)
+
+// aboutCertificate reports whether an event tells of a certificate without being a step of it.
+func (e Event) aboutCertificate() bool { return e == Held || e == Withdrawn }
+
+// withoutCertificate reports whether an event is of no certificate at all.
+func (e Event) withoutCertificate() bool {
+	return e == Ordered || e == Denied || e == Reported || e == Authority || e == Action || e == Checkpoint
+}
+
 // Entry is one line of the record. Fields that its event does not know are empty.
 type Entry struct {
 	Time        time.Time `json:"time"`
@@ -31,13 +51,23 @@ type Entry struct {
 	Order       string    `json:"order,omitempty"`       // order.ID
 	Ask         string    `json:"ask,omitempty"`         // dialect.AskID
 	For         string    `json:"for,omitempty"`         // who asked, in words
+	Relation    int       `json:"relation,omitempty"`    // who asked, by Juju's names; of use where there is an application
+	App         string    `json:"app,omitempty"`         // remote application
+	Unit        string    `json:"unit,omitempty"`        // remote unit; empty when the application asked as a whole
+	Rule        string    `json:"rule,omitempty"`        // of the policy, that allowed or refused it
+	Code        string    `json:"code,omitempty"`        // dialect.Code of a refusal
+	Item        string    `json:"item,omitempty"`        // what is refused; the action's name
 	Generation  int       `json:"generation,omitempty"`  // of the authority
 	Serial      string    `json:"serial,omitempty"`      // hexadecimal, lower case
+	Before      string    `json:"before,omitempty"`      // the serial that is replaced; the role that a CA had
+	After       string    `json:"after,omitempty"`       // the role that a CA has now; "done" or "failed" for an action
 	Subject     string    `json:"subject,omitempty"`     // RFC 4514 text
 	Names       []string  `json:"names,omitempty"`       // subject alternative names
 	NotAfter    time.Time `json:"not-after,omitzero"`    // of the certificate
 	Certificate string    `json:"certificate,omitempty"` // PEM
-	Reason      string    `json:"reason,omitempty"`      // of a refusal or revocation
+	Reason      string    `json:"reason,omitempty"`      // of a refusal, revocation or failure
+	Detail      string    `json:"detail,omitempty"`      // an action's parameters; the text of a checkpoint
+	Remembered  bool      `json:"remembered,omitempty"`  // this unit did not do it: a backup or another program told
 }
 
 // Key tells issues apart of which one cannot be a repetition of the other: by who asked, and for which names.

@@ -64,8 +64,11 @@ func (o ReadAuthority) ID() ID { return hash("read-authority", o) }
 // ID implements Order.
 func (o Remember) ID() ID { return hash("remember", o) }
 
-// ID implements Order. The keys are not part of it.
-func (o WriteArchive) ID() ID { return hash("write-archive", o) }
+// ID implements Order. What is kept is no part of it: one moment has one backup, whatever another unit writes meanwhile.
+func (o WriteArchive) ID() ID {
+	o.Archive.Record = nil
+	return hash("write-archive", o)
+}
 
 // ID implements Order.
 func (o ReadArchive) ID() ID { return hash("read-archive", o) }

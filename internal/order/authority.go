@@ -49,6 +49,15 @@ type SignCRL struct {
 	Life    time.Duration // until nextUpdate
 }
 
+// SignRecord asks for a checkpoint: a CA's word for all that this unit has recorded by now. It is recorded, too.
+type SignRecord struct {
+	Signer Signer
+	Unit   string
+	Model  string    // UUID
+	Since  time.Time // of the first entry that no checkpoint covers, by which one order differs from the next
+	Time   time.Time // of the checkpoint; not part of the ID
+}
+
 // ID implements Order.
 func (o CreateAuthority) ID() ID {
 	o.NotBefore = time.Time{}
@@ -74,9 +83,15 @@ func (o SignCRL) ID() ID {
 	return hash("sign-crl", []any{o.Signer.Generation, o.Signer.Certificate, o.Number, o.Revoked, o.Life})
 }
 
+// ID implements Order. The key is not part of it, nor is the time.
+func (o SignRecord) ID() ID {
+	return hash("sign-record", []any{o.Signer.Generation, o.Signer.Certificate, o.Unit, o.Model, o.Since})
+}
+
 func (CreateAuthority) order()  {}
 func (RequestAuthority) order() {}
 func (FetchKey) order()         {}
 func (KeepKey) order()          {}
 func (CrossSign) order()        {}
 func (SignCRL) order()          {}
+func (SignRecord) order()       {}

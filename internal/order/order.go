@@ -69,20 +69,21 @@ const (
 
 // Answer is an order's outcome. Only the fields of its order's kind are set.
 type Answer struct {
-	Order     ID
-	State     State
-	Failure   *Failure
-	Authority cert.Authority // CreateAuthority
-	Issued    cert.Issued    // Sign, CrossSign
-	Request   string         // MakeRequest, RequestAuthority: PEM
-	CRL       string         // SignCRL: PEM
-	Key       cert.Key       // CreateAuthority, RequestAuthority, FetchKey: the CA's key (PKCS#8 PEM); MakeSecret: the text
-	Serial    string         // Sign, CreateAuthority: hex
-	Sums      Sums           // Install: of the files that are now in place
-	Laid      string         // Trust: counts how often files were laid or removed
-	Found     Found          // ReadAuthority
-	Archive   Archive        // ReadArchive
-	Names     []string       // WriteArchive, ListArchives, DeleteArchive: the backups concerned
+	Order      ID
+	State      State
+	Failure    *Failure
+	Authority  cert.Authority // CreateAuthority
+	Issued     cert.Issued    // Sign, CrossSign
+	Request    string         // MakeRequest, RequestAuthority: PEM
+	CRL        string         // SignCRL: PEM
+	Checkpoint string         // SignRecord: its text
+	Key        cert.Key       // CreateAuthority, RequestAuthority, FetchKey: the CA's key (PKCS#8 PEM); MakeSecret: the text
+	Serial     string         // Sign, CreateAuthority: hex
+	Sums       Sums           // Install: of the files that are now in place
+	Laid       string         // Trust: counts how often files were laid or removed
+	Found      Found          // ReadAuthority
+	Archive    Archive        // ReadArchive
+	Names      []string       // WriteArchive, ListArchives, DeleteArchive: the backups concerned
 }
 
 // Failure says why an order failed. The message names what to do next and holds no secret. It is the error of whoever

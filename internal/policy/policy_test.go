@@ -193,7 +193,7 @@ func TestTheFixMends(t *testing.T) {
 				}
 				// juju prints the option when it is asked for it, and what it is set to when it is set.
 				script := `juju() { if [[ $# == 3 && $3 == policy-rules ]]; then printf '%s\n' "$RULES"; else printf '%s' "${3#policy-rules=}"; fi; }; ` + verdict.Refusals[0].Fix
-				command := exec.CommandContext(t.Context(), bash, "-c", script) //nolint:gosec // that it is safe is what is tested
+				command := exec.CommandContext(t.Context(), bash, "-c", script)
 				command.Env, command.Dir = []string{"RULES=" + rules}, t.TempDir()
 				out, err := command.CombinedOutput()
 				require.NoError(t, err, "%s", out)

@@ -270,7 +270,7 @@ func (j *judgement) addresses() {
 		if err != nil || j.inNetworks(address) {
 			continue
 		}
-		what := ""
+		var what string
 		switch {
 		case address.IsUnspecified():
 			what = "means every host"

@@ -25,7 +25,7 @@ func (s *step) act() {
 	params := &juju.Config{Values: s.snap.Action.Params}
 	act, known := map[string]func(*juju.Config){
 		"get-csr": s.actGetCSR, "upload-signed-csr": s.actUpload, "rotate-ca": s.actRotate, "get-root-ca": s.actRoot,
-		"revoke": s.actRevoke, "import-ca": s.actImport,
+		"revoke": s.actRevoke, "import-ca": s.actImport, "checkpoint": s.actCheckpoint,
 		"backup": s.actBackup, "restore": s.actRestore, "list-backups": s.actListBackups, "delete-backup": s.actDeleteBackup,
 	}[s.snap.Action.Name]
 	switch {

@@ -110,8 +110,13 @@ func (s *step) refused(ask dialect.Ask, refusal policy.Refusal) *dialect.Denial 
 // note counts what the operator should know of although nobody is refused for it: what would be, were the policy more than
 // reported, and what was issued by other rules and will not be renewed.
 func (s *step) note(ask dialect.Ask, t terms, kept bool) {
-	if len(t.reported.Refusals) > 0 {
+	switch {
+	case len(t.reported.Refusals) > 0:
 		s.reported = append(s.reported, *s.refused(ask, t.reported.Refusals[0]))
+	case len(t.reported.Without) > 0:
+		s.reported = append(s.reported, *s.refused(ask, policy.Refusal{
+			Code: policy.IdentityNotAllowed, Rule: "identities", Reason: fmt.Sprintf("the organizations %q would be left out", t.reported.Without),
+		}))
 	}
 	if kept && !t.verdict.Allowed() {
 		s.lapsing = append(s.lapsing, *s.refused(ask, t.verdict.Refusals[0]))
@@ -133,7 +138,7 @@ func (s *step) reportPolicy() {
 
 // admit lets through the asks that this application answers at all, and no more of them than the quotas allow. What has a
 // certificate is counted first and not refused: a limit that is lowered takes nothing away.
-func (s *step) admit(relation juju.Relation, reading dialect.Reading, published *dialect.Index) ([]dialect.Ask, []dialect.Denial) {
+func (s *step) admit(reading dialect.Reading, published *dialect.Index) ([]dialect.Ask, []dialect.Denial) {
 	denials := append([]dialect.Denial(nil), reading.Denials...)
 	var asks []dialect.Ask
 	for _, ask := range reading.Asks {
@@ -185,4 +190,44 @@ func (s *step) capabilities(relation juju.Relation) *dialect.Capabilities {
 		IPSANs: &may.Addresses, WildcardDNS: &may.Wildcards, Subdomain: &yes, CACertificates: &may.CA,
 		AllowedDomains: may.Domains, ProviderType: "signet",
 	}
+}
+
+// Explained is what the policy says about one ask, and why.
+type Explained struct {
+	Ask      dialect.Ask
+	Spec     cert.Spec        // what the certificate would say; zero where none can be made
+	Verdict  policy.Verdict   // with the settings as they are
+	Refusals []dialect.Denial // what it would be refused for; none when it would be granted
+}
+
+// Explain says what would become of what a relation asks for, were it all new: for people, before anybody asks. What no ask
+// could be made of comes with the others' denials.
+func Explain(application string, settings Settings, relation juju.Relation) ([]Explained, []dialect.Denial) {
+	settings.Policy.Provider = application
+	s := &step{settings: settings}
+	reading := dialect.Read(relation)
+	holders := holdersOf(dialect.NewIndex(relation), reading.Asks)
+	var list []Explained
+	for _, ask := range reading.Asks {
+		explained := Explained{Ask: ask}
+		terms, err := s.terms(ask, holders)
+		if err != nil {
+			explained.Refusals = append(explained.Refusals, *s.deny(ask, dialect.Malformed, err.Error()))
+			list = append(list, explained)
+			continue
+		}
+		explained.Spec, explained.Verdict = terms.spec, terms.verdict
+		if len(terms.reported.Refusals) > 0 {
+			explained.Verdict.Refusals = terms.reported.Refusals
+		}
+		refusals := explained.Verdict.Refusals
+		if weak := terms.weakness(); weak != nil {
+			refusals = append(refusals, *weak)
+		}
+		for _, refusal := range refusals {
+			explained.Refusals = append(explained.Refusals, *s.refused(ask, refusal))
+		}
+		list = append(list, explained)
+	}
+	return list, reading.Denials
 }

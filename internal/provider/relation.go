@@ -10,7 +10,6 @@ import (
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
-	"github.com/signet-charm/signet/internal/ledger"
 	"github.com/signet-charm/signet/internal/order"
 )
 
@@ -28,7 +27,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	relation = s.shelf.restore(relation)
 	reading := dialect.Read(relation)
 	published := dialect.NewIndex(relation)
-	asks, denials := s.admit(relation, reading, published)
+	asks, denials := s.admit(reading, published)
 	if !ready {
 		s.denials = append(s.denials, denials...)
 		return
@@ -210,10 +209,7 @@ func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer)
 		s.waiting++
 		s.wake(s.now.Add(retry))
 	default:
-		s.decision.Entries = append(s.decision.Entries, ledger.Entry{
-			Time: s.now, Event: ledger.Ordered, Order: string(wanted.ID()), Ask: string(ask.ID()), For: wanted.For,
-			Generation: s.signer.Generation, Names: wanted.Spec.Names.List(),
-		})
+		s.decision.Entries = append(s.decision.Entries, s.ordered(ask, wanted))
 	}
 	return nil
 }

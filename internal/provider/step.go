@@ -24,6 +24,7 @@ const backdate = time.Minute
 // Decision is what the authority's side wants.
 type Decision struct {
 	Entries []ledger.Entry       // to be recorded before the orders are carried out
+	Record  []ledger.Entry       // likewise, of what the turn came to: once no order is left
 	Orders  []order.Order        // not yet answered
 	Bags    map[int]juju.OwnBags // by relation ID: complete desired content
 	Secrets []juju.Secret
@@ -69,6 +70,8 @@ type step struct {
 	denials  []dialect.Denial
 	reported []dialect.Denial // what would be refused, were the policy more than reported
 	lapsing  []dialect.Denial // what has a certificate that will not be renewed
+	decided  map[string]bool  // topics of what is recorded in this turn
+	denied   map[string]int   // refusals that are recorded in this turn, by asker
 }
 
 // retry is when an order that failed or is pending is given again.
@@ -80,13 +83,14 @@ func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.
 	settings.Policy.Provider = snap.Application()
 	s := &step{
 		now: now, snap: snap, settings: settings, answers: order.ByID(answers), keys: map[int]cert.Key{}, withheld: map[string]bool{},
-		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}},
+		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}}, decided: map[string]bool{}, denied: map[string]int{},
 	}
 	if !settings.Embedded {
 		s.reportLeftovers()
 		return s.decision
 	}
 	s.serve()
+	s.audit()
 	return s.decision
 }
 

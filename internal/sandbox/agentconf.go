@@ -26,6 +26,8 @@ import (
 // identity is the controller's authority and its certificate for the name that all Juju clients accept.
 type identity struct {
 	caPEM       string
+	ca          *x509.Certificate
+	caKey       *ecdsa.PrivateKey
 	certificate tls.Certificate
 }
 
@@ -56,24 +58,29 @@ func newIdentity() (*identity, error) {
 	if ca, err = x509.ParseCertificate(caDER); err != nil {
 		return nil, fmt.Errorf("cannot make controller authority: %w", err)
 	}
+	return identity{
+		caPEM: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})), ca: ca, caKey: caKey,
+	}.renewed()
+}
+
+// renewed is the same authority with a new certificate.
+func (i identity) renewed() (*identity, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make controller key: %w", err)
 	}
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano() + 1), Subject: pkix.Name{CommonName: "juju-apiserver", Organization: []string{"juju"}},
-		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
+		SerialNumber: big.NewInt(time.Now().UnixNano() + 1), Subject: pkix.Name{CommonName: "juju-apiserver", Organization: []string{"juju"}},
+		NotBefore: i.ca.NotBefore, NotAfter: i.ca.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:    []string{"localhost", "juju-apiserver"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
+	der, err := x509.CreateCertificate(rand.Reader, leaf, i.ca, key.Public(), i.caKey)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make controller certificate: %w", err)
 	}
-	return &identity{
-		caPEM:       string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})),
-		certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
-	}, nil
+	i.certificate = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return &i, nil
 }
 
 // AgentConf is the path of a unit's agent.conf.

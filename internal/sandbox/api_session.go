@@ -15,6 +15,7 @@ import (
 
 	"github.com/juju/errors"
 	apiservererrors "github.com/juju/juju/apiserver/errors"
+	"github.com/juju/juju/core/network"
 	"github.com/juju/juju/rpc"
 	"github.com/juju/juju/rpc/params"
 	"github.com/juju/names/v5"
@@ -33,10 +34,15 @@ type session struct {
 	watchers  map[string]*apiWatcher
 	nextWatch int
 	killed    bool
+	doubled   map[string]reflect.Value // events to be told again, by watcher
+	ended     chan struct{}
 }
 
 func newSession(c *Controller, network net.Conn) *session {
-	return &session{controller: c, model: c.model, network: network, watchers: map[string]*apiWatcher{}}
+	return &session{
+		controller: c, model: c.model, network: network, watchers: map[string]*apiWatcher{},
+		doubled: map[string]reflect.Value{}, ended: make(chan struct{}),
+	}
 }
 
 // cut breaks the connection below TLS, so that the other side gets no goodbye.
@@ -89,6 +95,9 @@ func (s *session) unregister(id string) {
 func (s *session) kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.killed {
+		close(s.ended)
+	}
 	s.killed = true
 	for _, w := range s.watchers {
 		w.stop()
@@ -126,6 +135,14 @@ type served struct {
 func (h *hall) Kill() { h.session.kill() }
 
 func (h *hall) FindMethod(facade string, version int, method string) (rpcreflect.MethodCaller, error) {
+	found, err := h.find(facade, version, method)
+	if err != nil {
+		return nil, err
+	}
+	return h.session.tampered(facade, method, found), nil
+}
+
+func (h *hall) find(facade string, version int, method string) (rpcreflect.MethodCaller, error) {
 	if kind, isWatcher := watcherKinds()[facade]; isWatcher && version == 1 {
 		return watcherMethod(h.session, kind, facade, method)
 	}
@@ -171,10 +188,13 @@ type adminAPI struct{ session *session }
 func (a *adminAPI) Login(_ context.Context, request params.LoginRequest) (params.LoginResult, error) {
 	s, c := a.session, a.session.controller
 	c.mu.Lock()
-	refuse, addr := c.refuse, c.addr
+	refuse, redirect, addr := c.faults.refuse, c.faults.redirect, c.addr
 	c.mu.Unlock()
 	if refuse {
 		return params.LoginResult{}, apiservererrors.ErrTryAgain
+	}
+	if redirect != nil {
+		return params.LoginResult{}, redirect.redirection()
 	}
 	tag, err := names.ParseUnitTag(request.AuthTag)
 	if err != nil || !c.authenticate(tag.Id(), request.Credentials) {
@@ -202,6 +222,17 @@ func (a *adminAPI) Login(_ context.Context, request params.LoginRequest) (params
 		Facades:       root.versions(),
 		ServerVersion: s.model.version,
 	}, nil
+}
+
+// redirection is the error of a login whose model is at this controller now.
+func (c *Controller) redirection() error {
+	addresses, err := network.ParseProviderHostPorts(c.Addr())
+	if err != nil {
+		return err
+	}
+	return &apiservererrors.RedirectError{
+		Servers: []network.ProviderHostPorts{addresses}, CACert: c.CACert(), ControllerTag: names.NewControllerTag(c.uuid),
+	}
 }
 
 func newHall(s *session) *hall {

@@ -47,6 +47,7 @@ func TestIterationsThatAPassphraseIsNotTriedFor(t *testing.T) {
 
 func TestEnvelopesThatTheLibraryIsNotGiven(t *testing.T) {
 	t.Parallel()
+	NeedsOldWays(t)
 	for sentence, c := range map[string]struct {
 		change func(*pbes2)
 		want   error
@@ -111,6 +112,7 @@ func FuzzTarball(f *testing.F) {
 
 // FuzzContent reads whatever a file may hold, with a passphrase.
 func FuzzContent(f *testing.F) {
+	NeedsOldWays(f)
 	const encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\n" +
 		"MIHjME4GCSqGSIb3DQEFDTBBMCkGCSqGSIb3DQEFDDAcBAgAwE/1JlPWZQICCAAw\n" +
 		"DAYIKoZIhvcNAgkFADAUBggqhkiG9w0DBwQIuQ7TPFooHCw=\n-----END ENCRYPTED PRIVATE KEY-----\n"

@@ -87,6 +87,7 @@ func TestWhatEasyRSAWrites(t *testing.T) {
 
 func TestEasyRSAWithAPassphrase(t *testing.T) {
 	t.Parallel()
+	takeover.NeedsOldWays(t)
 	d := newDebian(t)
 	d.run(t, "build-ca")
 	for given, want := range map[string]string{

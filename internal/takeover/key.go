@@ -4,6 +4,7 @@ package takeover
 
 import (
 	"crypto"
+	"crypto/fips140"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -28,6 +29,8 @@ func openKey(block *pem.Block, passphrase cert.Key) (crypto.Signer, error) {
 			return nil, fmt.Errorf("%w: rewrite it with openssl pkey", err)
 		}
 		return key, nil
+	case fips140.Enforced():
+		return nil, errForbidden
 	case passphrase.IsZero():
 		return nil, errNoPassphrase
 	case pkcs8Encrypted:
@@ -51,6 +54,7 @@ var (
 	errNoPassphrase = errors.New("the private key is encrypted: give its passphrase")
 	errPassphrase   = errors.New("the passphrase does not open the private key: give the one with which it was encrypted")
 	errEncryption   = errors.New("the private key is encrypted in an unusual way: rewrite it with openssl pkey -aes256")
+	errForbidden    = errors.New("it is locked in a way that FIPS 140 does not approve, and GODEBUG=fips140=only forbids: write the key without a passphrase with openssl pkey, in a folder of root's, and name that")
 	errCostly       = errors.New("to open it would take too long: rewrite it with fewer iterations")
 )
 
@@ -112,6 +116,9 @@ func openPKCS8(der []byte, passphrase cert.Key) (crypto.Signer, error) {
 
 // addPKCS12 adds the key and all certificates of a PKCS#12 file (RFC 7292).
 func (m *material) addPKCS12(der []byte, passphrase cert.Key) error {
+	if fips140.Enforced() {
+		return errForbidden
+	}
 	if costly(der, 0) {
 		return errCostly
 	}

@@ -43,6 +43,7 @@ func requirePassphrase(t *testing.T, path, keyPath string, want authority) {
 
 func TestEncryptedKeys(t *testing.T) {
 	t.Parallel()
+	takeover.NeedsOldWays(t)
 	elliptic := newAuthority(t, "own", nil)
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
@@ -93,6 +94,7 @@ func TestAPassphraseThatIsNotNeededDoesNoHarm(t *testing.T) {
 
 func TestKeysEncryptedInAnUnusualWay(t *testing.T) {
 	t.Parallel()
+	takeover.NeedsOldWays(t)
 	own := newAuthority(t, "own", nil)
 	envelope := func(options pkcs8.Opts) string {
 		der, err := pkcs8.MarshalPrivateKey(own.key, []byte(passphrase), &options)
@@ -116,6 +118,7 @@ func TestKeysEncryptedInAnUnusualWay(t *testing.T) {
 
 func TestPKCS12(t *testing.T) {
 	t.Parallel()
+	takeover.NeedsOldWays(t)
 	root := newAuthority(t, "root", nil)
 	own := newAuthority(t, "own", &root)
 	server := newAuthority(t, "server", &own, leaf)
@@ -139,6 +142,7 @@ func TestPKCS12(t *testing.T) {
 
 func TestPKCS12ThatIsNotInOrder(t *testing.T) {
 	t.Parallel()
+	takeover.NeedsOldWays(t)
 	own := newAuthority(t, "own", nil)
 	server := newAuthority(t, "server", &own, leaf)
 	encode := func(a authority, encoder *pkcs12.Encoder) string {
@@ -172,6 +176,7 @@ func TestPKCS12ThatIsNotInOrder(t *testing.T) {
 // TestWhatOpenSSLWrites has openssl itself encrypt.
 func TestWhatOpenSSLWrites(t *testing.T) {
 	t.Parallel()
+	takeover.NeedsOldWays(t)
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("openssl, whose keys are read here, is not installed")
 	}
@@ -203,6 +208,7 @@ func TestWhatOpenSSLWrites(t *testing.T) {
 
 func TestNothingSecretIsPrinted(t *testing.T) {
 	t.Parallel()
+	takeover.NeedsOldWays(t)
 	own := newAuthority(t, "own", nil)
 	found, err := takeover.Read(writeFile(t, "ca.pem", own.keyPEM(t)+own.pem()), "", cert.NewKey(passphrase))
 	require.NoError(t, err)

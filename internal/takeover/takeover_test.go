@@ -168,6 +168,7 @@ func TestARenewedAuthorityIsTheOneThatHasNotExpired(t *testing.T) {
 
 func TestWhatIsNoAuthorityIsRefused(t *testing.T) {
 	t.Parallel()
+	takeover.NeedsOldWays(t)
 	root := newAuthority(t, "root", nil)
 	middle := newAuthority(t, "middle", &root)
 	own := newAuthority(t, "own", &middle)
@@ -225,6 +226,7 @@ func block(kind, text string) string {
 
 func TestKeysWithWhichSignetDoesNotSign(t *testing.T) {
 	t.Parallel()
+	takeover.NeedsOldWays(t)
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	require.NoError(t, err)
 	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)

@@ -21,7 +21,7 @@ import (
 
 // A Plan says what must become true, in the order in which it must be done.
 type Plan struct {
-	Entries []ledger.Entry // 1. record durably before any order is carried out
+	Entries []ledger.Entry // 1. record durably before any order is carried out, and before anything is committed
 	Orders  []order.Order  // 2. carry out, then decide again with the answers
 	Changes juju.Changes   // 3. commit; inside it: secrets, then bags and state in one transaction, then status
 	Wake    time.Time      // 4. take another turn no later than this; zero means never
@@ -52,8 +52,9 @@ func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 		reports = append(reports, juju.Status{Level: juju.Waiting, Message: "only hooks do the work, so renewals may be late: " + trouble})
 	}
 	orders := slices.Concat(authority.Orders, consumer.Orders)
+	found := result(snap, authority.Result, len(orders) == 0)
 	return Plan{
-		Entries: authority.Entries,
+		Entries: slices.Concat(authority.Entries, settled(now, snap, authority.Record, found, len(orders) == 0)),
 		Orders:  orders,
 		Changes: juju.Diff(snap, juju.World{
 			Bags:    bags,
@@ -63,8 +64,19 @@ func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 		}),
 		Wake:   juju.Earliest(authority.Wake, consumer.Wake),
 		Serve:  authority.Serve,
-		Result: result(snap, authority.Result, len(orders) == 0),
+		Result: found,
 	}
+}
+
+// settled is what is recorded once the turn has come to rest: its decisions, and what came of an action.
+func settled(now time.Time, snap juju.Snapshot, decisions []ledger.Entry, found *juju.Result, rest bool) []ledger.Entry {
+	switch {
+	case !rest:
+		return nil
+	case snap.Action == nil || found == nil:
+		return decisions
+	}
+	return slices.Concat(decisions, []ledger.Entry{provider.ActionEntry(now, *snap.Action, *found)})
 }
 
 // result makes sure that an action ends with an answer.

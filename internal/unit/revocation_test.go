@@ -14,6 +14,7 @@ import (
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/ledger"
 	"github.com/signet-charm/signet/internal/order"
 	"github.com/signet-charm/signet/internal/unit"
 )
@@ -254,8 +255,8 @@ func TestRequestsInCirclesAreCut(t *testing.T) {
 		now := time.Now().UTC().Add(time.Duration(n) * time.Second)
 		w.snap.Relations[1].RemoteUnits["web/0"] = askFor(t, newRequest(t, "web.example.com"), false)
 		w.survey()
-		repeated, err := w.folder.Repeats(now.Add(-time.Hour), 3)
-		require.NoError(t, err)
+		var repeated map[string]time.Time
+		require.NoError(t, w.folder.View(func(l *ledger.Ledger) { repeated = l.Repeats(now.Add(-time.Hour), 3) }))
 		for key, at := range repeated {
 			w.snap.Local["repeated."+key] = at.Add(time.Hour).UTC().Format(time.RFC3339)
 		}

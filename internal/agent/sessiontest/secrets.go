@@ -54,10 +54,25 @@ func secretUpdate(w *World) {
 
 func secretExists(w *World) {
 	leader := w.session(Leader)
-	w.commit(leader, juju.Changes{Secrets: []juju.Secret{applicationSecret("key one")}})
-	w.commit(leader, juju.Changes{Secrets: []juju.Secret{applicationSecret("key two")}})
+	for range 2 {
+		w.commit(leader, juju.Changes{Secrets: []juju.Secret{applicationSecret("key one")}})
+	}
 	require.Len(w.t, w.Model.Secrets("signet"), 1)
-	require.Equal(w.t, applicationSecret("key two").Content, w.snapshot(leader).Secrets[0].Content)
+	require.Equal(w.t, 1, w.Model.Secrets("signet")[0].Latest)
+}
+
+func secretOfAnotherLeader(w *World) {
+	first, second := w.session(Leader), w.session(Follower)
+	require.Empty(w.t, w.snapshot(first).Secrets)
+	require.NoError(w.t, w.Model.SetLeader(Follower))
+	w.commit(second, juju.Changes{Secrets: []juju.Secret{applicationSecret("key two")}})
+	require.NoError(w.t, w.Model.SetLeader(Leader))
+	changes := w.everything()
+	changes.Status = nil
+	before := w.traceOf(Leader)
+	require.ErrorIs(w.t, first.Commit(w.t.Context(), changes), juju.ErrMoved)
+	require.Equal(w.t, before, w.traceOf(Leader))
+	require.Equal(w.t, applicationSecret("key two").Content, w.snapshot(first).Secrets[0].Content)
 }
 
 func secretOfUnit(w *World) {

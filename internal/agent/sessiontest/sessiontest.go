@@ -104,6 +104,7 @@ func cases() map[string]func(*World) {
 		"an application's secret is read by every unit of it":               secretShared,
 		"a secret is given new content":                                     secretUpdate,
 		"a secret to be created whose label exists is that secret":          secretExists,
+		"a secret of another content is another leader's, and stays":        secretOfAnotherLeader,
 		"a unit's own secret is its own":                                    secretOfUnit,
 		"the keys that publish secrets are not shown and not removed":       secretKeysHidden,
 		"a new leader takes over the application's secrets":                 secretTakeover,

@@ -62,12 +62,15 @@ func opensslJudge(t *testing.T, leaf *x509.Certificate, text, between, root stri
 	if between != "" {
 		arguments = append(arguments, "-untrusted", "between")
 	}
-	purposes := map[x509.ExtKeyUsage]string{x509.ExtKeyUsageServerAuth: "sslserver", x509.ExtKeyUsageClientAuth: "sslclient"}
+	purposes := map[x509.ExtKeyUsage]string{
+		x509.ExtKeyUsageServerAuth: "sslserver", x509.ExtKeyUsageClientAuth: "sslclient", x509.ExtKeyUsageOCSPSigning: "ocsphelper",
+	}
 	for _, usage := range leaf.ExtKeyUsage {
+		require.NotEmpty(t, purposes[usage], "openssl has no purpose for the usage %v", usage)
 		run(t, folder, "", program, append(arguments, "-purpose", purposes[usage], "leaf")...)
 	}
 	if len(leaf.ExtKeyUsage) == 0 {
-		run(t, folder, "", program, append(arguments, "leaf")...)
+		run(t, folder, "", program, append(arguments, "-purpose", "crlsign", "leaf")...)
 	}
 }
 

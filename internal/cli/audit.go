@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package cli
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-charm/signet/internal/audit"
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/disk"
+	"github.com/signet-charm/signet/internal/ledger"
+)
+
+// statesDir is where units have their state folders.
+const statesDir = "/var/lib/signet"
+
+func (p *program) auditCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "audit",
+		Short: "Read and verify the record of what was decided and signed",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	command.AddCommand(p.verifyCommand(), p.tailCommand())
+	return command
+}
+
+// record is which journal a command is about, and how it answers.
+type record struct{ stateDir, journal, output string }
+
+func (r *record) flags(command *cobra.Command) {
+	flags := command.Flags()
+	flags.StringVar(&r.stateDir, "state-dir", "", "the unit's own state folder (default: the only one in "+statesDir+")")
+	flags.StringVar(&r.journal, "journal", "", "the journal itself, or a copy of it")
+	flags.StringVarP(&r.output, "output", "o", "text", "text or json")
+}
+
+// path finds the journal.
+func (r *record) path(lookup func(string) string) (string, error) {
+	switch {
+	case r.output != "text" && r.output != "json":
+		return "", fmt.Errorf("%w: -o is text or json", errUsage)
+	case r.journal != "" && r.stateDir != "":
+		return "", fmt.Errorf("%w: give --journal or --state-dir, not both", errUsage)
+	case r.journal != "":
+		return r.journal, nil
+	case r.stateDir != "":
+		return disk.JournalPath(r.stateDir), nil
+	case lookup("SIGNET_STATE_DIR") != "":
+		return disk.JournalPath(lookup("SIGNET_STATE_DIR")), nil
+	}
+	found, _ := filepath.Glob(disk.JournalPath(filepath.Join(statesDir, "*"))) // the pattern is a good one
+	if len(found) != 1 {
+		return "", fmt.Errorf("%w: %d journals are in %s: say which with --state-dir or --journal", errUsage, len(found), statesDir)
+	}
+	return found[0], nil
+}
+
+func (p *program) verifyCommand() *cobra.Command {
+	var about record
+	var checkpoints, authorities []string
+	var unit string
+	command := &cobra.Command{
+		Use:   "verify",
+		Short: "Find out whether the record is as it was written",
+		Long: "verify reads the record of a unit, also of one whose agent runs, and changes nothing. It ends with 0 when the record is\n" +
+			"sound, with 1 when it is not, and with 2 for wrong usage. Checkpoints that were kept elsewhere find out what a look at\n" +
+			"this machine cannot: give it Juju's log (juju debug-log --replay --no-tail), another unit's databag, or what the action\n" +
+			"checkpoint gave; it finds them in any text.",
+		Example: "  juju ssh signet/0 sudo cat /var/lib/signet/signet-0/journal > journal\n" +
+			"  juju debug-log --replay --no-tail --include signet/0 | signet audit verify --journal journal --checkpoint -",
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			path, err := about.path(p.lookup)
+			if err != nil {
+				return err
+			}
+			evidence := disk.Evidence{Unit: unit}
+			if evidence.Checkpoints, err = p.readCheckpoints(checkpoints); err != nil {
+				return err
+			}
+			if evidence.Authorities, err = readAuthorities(authorities); err != nil {
+				return err
+			}
+			findings, err := disk.VerifyJournal(path, evidence)
+			if err != nil {
+				return err
+			}
+			return p.showFindings(about.output, path, findings)
+		},
+	}
+	about.flags(command)
+	flags := command.Flags()
+	flags.StringArrayVar(&checkpoints, "checkpoint", nil, "a text in which checkpoints stand that were kept elsewhere, - for the standard input")
+	flags.StringArrayVar(&authorities, "ca", nil, "certificates (PEM) of the CA whose checkpoints are to be believed")
+	flags.StringVar(&unit, "unit", "", "whose record it is (default: the unit that its checkpoints name)")
+	return command
+}
+
+// readCheckpoints finds checkpoints in texts. One without any is a mistake, and must not pass for evidence.
+func (p *program) readCheckpoints(paths []string) ([]audit.Signed, error) {
+	var all []audit.Signed
+	for _, path := range paths {
+		var text []byte
+		var err error
+		if path == "-" {
+			text, err = io.ReadAll(p.stdin)
+		} else {
+			text, err = os.ReadFile(path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: cannot read checkpoints: %w", errUsage, err)
+		}
+		found := audit.Find(string(text))
+		if len(found) == 0 {
+			return nil, fmt.Errorf("%w: no checkpoint stands in %s", errUsage, path)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+func readAuthorities(paths []string) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("%w: cannot read CA certificates: %w", errUsage, err)
+		}
+		found, err := cert.ParseCertificates(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("%w: cannot read CA certificates in %s: %w", errUsage, path, err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// errUnsound is what verify ends with when the record is not as it was written.
+var errUnsound = errors.New("the record is not sound")
+
+func (p *program) showFindings(output, path string, found disk.Findings) error {
+	if output == "json" {
+		text, err := json.MarshalIndent(struct {
+			Sound bool `json:"sound"`
+			disk.Findings
+		}{found.Sound(), found}, "", "  ")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(p.stdout, string(text))
+	} else {
+		p.printFindings(path, found)
+	}
+	if !found.Sound() {
+		return fmt.Errorf("%w: %s", errUnsound, path)
+	}
+	return nil
+}
+
+func (p *program) printFindings(path string, found disk.Findings) {
+	verdict := "sound"
+	if !found.Sound() {
+		verdict = "NOT SOUND"
+	}
+	fmt.Fprintf(p.stdout, "%s: %s\n", path, verdict)
+	for _, problem := range found.Problems {
+		fmt.Fprintf(p.stdout, "problem: %s\n", audit.Plain(problem, 1000))
+	}
+	for _, note := range found.Notes {
+		fmt.Fprintf(p.stdout, "note: %s\n", audit.Plain(note, 1000))
+	}
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, row := range []struct{ name, value string }{
+		{"unit", or(found.Unit, "not known")},
+		{"lines", fmt.Sprintf("%d, %d of them vouched for", found.Lines, found.Covered)},
+		{"entries", fmt.Sprint(found.Entries)},
+		{"certificates", fmt.Sprintf("%d issued, %d elsewhere, %d revoked", found.Events["issued"], found.Elsewhere, found.Events["revoked"])},
+		{"refusals", fmt.Sprintf("%d, %d only reported", found.Events["denied"], found.Events["reported"])},
+		{"checkpoints", fmt.Sprintf("%d, %d kept elsewhere, %d of other units", found.Checkpoints, found.External, found.PassedOver)},
+		{"from", moment(found.First)}, {"to", moment(found.Last)},
+	} {
+		fmt.Fprintf(table, "%s:\t%s\n", row.name, row.value)
+	}
+	_ = table.Flush()
+}
+
+func moment(at time.Time) string {
+	if at.IsZero() {
+		return "-"
+	}
+	return at.UTC().Format(time.RFC3339)
+}
+
+func or(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
+
+func (p *program) tailCommand() *cobra.Command {
+	var about record
+	var number int
+	var everything bool
+	command := &cobra.Command{
+		Use:     "tail",
+		Short:   "Print the last decisions",
+		Example: "  juju ssh signet/0 sudo /var/lib/juju/agents/unit-signet-0/charm/dispatch audit tail",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			path, err := about.path(p.lookup)
+			if err != nil {
+				return err
+			}
+			if number < 1 {
+				return fmt.Errorf("%w: -n is a number of decisions", errUsage)
+			}
+			found, err := disk.VerifyJournal(path, disk.Evidence{})
+			if err != nil {
+				return err
+			}
+			entries := slices.DeleteFunc(slices.Clone(found.Recorded), func(e ledger.Entry) bool {
+				return !everything && (e.Event == ledger.Ordered || e.Event == ledger.Reserved)
+			})
+			if err := p.printEntries(about.output, entries[max(0, len(entries)-number):]); err != nil {
+				return err
+			}
+			if !found.Sound() {
+				return fmt.Errorf("%w: %s: run signet audit verify", errUnsound, path)
+			}
+			return nil
+		},
+	}
+	about.flags(command)
+	command.Flags().IntVarP(&number, "lines", "n", 20, "how many")
+	command.Flags().BoolVar(&everything, "all", false, "the steps before a certificate is issued as well")
+	return command
+}
+
+func (p *program) printEntries(output string, entries []ledger.Entry) error {
+	if output == "json" {
+		encoder := json.NewEncoder(p.stdout)
+		for _, entry := range entries {
+			if err := encoder.Encode(entry); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "TIME\tEVENT\tWHO\tWHAT\tRULE\tCODE\tSERIAL")
+	for _, entry := range entries {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", moment(entry.Time), entry.Event, shown(who(entry), 40), shown(what(entry), 120),
+			shown(entry.Rule, 40), shown(entry.Code, 30), shown(entry.Serial, 40))
+	}
+	return table.Flush()
+}
+
+func shown(text string, most int) string { return or(audit.Plain(text, most), "-") }
+
+func who(e ledger.Entry) string {
+	if e.Event == ledger.Action {
+		return "operator"
+	}
+	return audit.Asker(e)
+}
+
+// what says in a few words what a decision is about.
+func what(e ledger.Entry) string {
+	switch e.Event {
+	case ledger.Issued:
+		text := e.Subject
+		if len(e.Names) > 0 {
+			text += " for " + strings.Join(e.Names, " ")
+		}
+		if e.Before != "" {
+			text += ", replacing " + e.Before
+		}
+		return text
+	case ledger.Authority:
+		return strings.TrimSpace(fmt.Sprintf("CA %d is %s %s", e.Generation, e.After, e.Reason))
+	case ledger.Action:
+		return strings.TrimSpace(fmt.Sprintf("%s %s: %s %s", e.Item, e.Detail, e.After, e.Reason))
+	case ledger.Checkpoint:
+		return fmt.Sprintf("CA %d vouches for all before", e.Generation)
+	case ledger.Withdrawn, ledger.Held:
+		return e.Subject + " in " + e.Item
+	case ledger.Denied, ledger.Reported:
+		return e.Item + ": " + e.Reason
+	}
+	return or(e.Reason, e.Subject)
+}
