@@ -159,7 +159,7 @@ func hostileLegacyWishes(t *testing.T) map[string]hostileRow {
 		"legacy: a CA":                         row("ca-not-allowed", "intermediate_cert_requests", `{"CA": {"sans": []}}`),
 		"legacy: the API server":               server(badName, "kubernetes.default.svc"),
 		"legacy: the API server with a dot":    server(badName, "kubernetes."),
-		"legacy: the application's API server": row(badName, "application_cert_requests", `{"app.example.com": {"sans": ["kubernetes"]}}`),
+		"legacy: the application's API server": row(badName, "application_cert_requests", `{"app.example.com": {"sans": ["kubernetes"]}}`).told("relation 7"),
 		"legacy: a wildcard":                   server(badWildcard, "*.example.com"),
 		"legacy: a number":                     server(badName, "010.0.0.1"),
 		"legacy: a foreign alphabet":           server(badName, "xn--80ak6aa92e.com"),
@@ -170,6 +170,12 @@ func hostileLegacyWishes(t *testing.T) map[string]hostileRow {
 		"legacy: a hundred and one names":      server("too-large", "x").with("sans", namesText(manyNames(101)...)),
 		"legacy: a hundred and one requests":   row("too-many", "client_cert_requests", manyRequests(t, 101)),
 	}
+}
+
+// told says whose the refusal is, where it is not the unit's.
+func (r hostileRow) told(who string) hostileRow {
+	r.who = who
+	return r
 }
 
 // with exchanges one key of the bag.
