@@ -172,7 +172,7 @@ func (p *player) round(r *rand.Rand) {
 	if r.IntN(6) == 0 {
 		later := drawSettings(r)
 		later.PerUnit, later.PerRelation = max(later.PerUnit, settings.PerUnit), max(later.PerRelation, settings.PerRelation) // a lower limit takes nothing away
-		p.play(later, asks, noon.Add(settings.Life/100*97)) // when everything is due, and nothing has ended
+		p.play(later, asks, noon.Add(settings.Life/100*97))                                                                   // when everything is due, and nothing has ended
 	}
 }
 
