@@ -233,7 +233,7 @@ func (p *player) settle(settings drawn, a *ask, asks []*ask, now time.Time) {
 	unasked := a.kind == Shared || a.kind == Application && a.unit == "" && a.legacy
 	if a.issued == nil {
 		switch {
-		case a.honest && settings.isDefault && a.kind != Application:
+		case a.honest && settings.isDefault && a.kind != Application && !strings.HasPrefix(a.app, "remote-"): // to others, nothing is promised
 			p.tally.denied++
 			if len(p.tally.refused) < 3 {
 				p.tally.refused = append(p.tally.refused, fmt.Sprintf("%s: %s (%s)", a, a.code, p.world.snap.Status.Message))
