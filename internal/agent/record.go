@@ -20,6 +20,9 @@ func (u *Unit) recorded() (map[string]string, error) {
 		for key, at := range l.Repeats(now.Add(-time.Hour), provider.MaxRepeats) {
 			found[provider.RepeatedKey+key] = at.Add(time.Hour).UTC().Format(time.RFC3339)
 		}
+		for unit, issued := range l.Floods(now.Add(-time.Hour), provider.ManyIssues) {
+			found[provider.FloodKey+unit] = strconv.Itoa(issued)
+		}
 		for topic, fact := range l.Decided() {
 			found[provider.DecidedKey+topic] = fact
 		}

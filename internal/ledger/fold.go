@@ -127,22 +127,38 @@ func (l *Ledger) Failing(order string) bool {
 // Repeats tells what was issued to the same for the same names at least so often since a time: by Entry.Key, the time of
 // the issue that many before the last.
 func (l *Ledger) Repeats(since time.Time, often int) map[string]time.Time {
+	repeated := map[string]time.Time{}
+	for key, issues := range l.issuesSince(since, Entry.Key) {
+		if len(issues) >= often {
+			repeated[key] = issues[often-1]
+		}
+	}
+	return repeated
+}
+
+// Floods tells to whom at least so many certificates were issued since a time, and how many: by the first of Entry.Askers.
+func (l *Ledger) Floods(since time.Time, many int) map[string]int {
+	floods := map[string]int{}
+	for unit, issues := range l.issuesSince(since, func(e Entry) string { unit, _ := e.Askers(); return unit }) {
+		if len(issues) >= many && unit != noAsker {
+			floods[unit] = len(issues)
+		}
+	}
+	return floods
+}
+
+// issuesSince gives the times of issues since a time, the last one first, by what tells them apart.
+func (l *Ledger) issuesSince(since time.Time, by func(Entry) string) map[string][]time.Time {
 	times := map[string][]time.Time{}
 	for _, entry := range slices.Backward(l.entries) {
 		if entry.Time.Before(since) {
 			break // entries are in the order of their time, but for those of other programs
 		}
 		if entry.Event == Issued {
-			times[entry.Key()] = append(times[entry.Key()], entry.Time)
+			times[by(entry)] = append(times[by(entry)], entry.Time)
 		}
 	}
-	repeated := map[string]time.Time{}
-	for key, issues := range times {
-		if len(issues) >= often {
-			repeated[key] = issues[often-1]
-		}
-	}
-	return repeated
+	return times
 }
 
 // IsRevoked reports whether a serial number is known to be revoked.

@@ -33,6 +33,22 @@ func TestRepeatsAreOfTheSameForTheSameNamesAndRecent(t *testing.T) {
 	require.Equal(t, map[string]time.Time{key: start.Add(10 * time.Minute)}, record.Repeats(start, 3), "the last three count")
 }
 
+func TestFloodsAreCountedByUnit(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	var record ledger.Ledger
+	for minute, unit := range []string{"etcd/0", "etcd/1", "etcd/0", "", "etcd/0"} {
+		entry := ledger.Entry{Time: start.Add(time.Duration(minute) * time.Minute), Event: ledger.Issued, Serial: fmt.Sprint("a", minute), Names: []string{fmt.Sprint(minute)}}
+		if unit != "" { // else nobody asked
+			entry.Relation, entry.Unit = 7, unit
+		}
+		require.NoError(t, record.Add(entry))
+	}
+	require.Equal(t, map[string]int{"7 etcd/0": 3}, record.Floods(start, 2))
+	require.Equal(t, map[string]int{"7 etcd/0": 2}, record.Floods(start.Add(time.Minute), 2))
+	require.Empty(t, record.Floods(start, 4))
+}
+
 func TestARevokedSerialStaysRevoked(t *testing.T) {
 	t.Parallel()
 	var record ledger.Ledger

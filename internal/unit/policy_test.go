@@ -302,3 +302,26 @@ func jsonText(t *testing.T, value any) string {
 	require.NoError(t, err)
 	return string(text)
 }
+
+// Who asks for something new all the time is signed for no more within the hour, while its neighbours and renewals are.
+func TestAUnitThatWasGivenVeryMuchWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	turn(t, w, noon)
+	w.survey()
+	w.snap.Local[provider.FloodKey+"7 web/0"] = "500"
+	flood, other := goodRequest(t), goodRequest(t)
+	w.asks(7, "web", map[string][]string{"web/0": {flood}, "web/1": {other}})
+	plan := unit.Decide(noon, w.snap, nil)
+	var units []string
+	for _, o := range plan.Orders {
+		if sign, ok := o.(order.Sign); ok {
+			units = append(units, sign.Asker.Unit)
+		}
+	}
+	require.Equal(t, []string{"web/1"}, units)
+	w.snap = juju.Apply(w.snap, plan.Changes)
+	_, faults := w.answers(7)
+	require.Contains(t, faults[flood], "999 too-many: 500 certificates or more were issued to it within an hour")
+	require.False(t, plan.Wake.After(noon.Add(time.Hour)), "it is looked at again by itself")
+}
