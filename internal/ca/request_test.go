@@ -46,6 +46,19 @@ func TestARequestMayNameASPIFFEID(t *testing.T) {
 	require.Equal(t, []*url.URL{id}, leaf.URIs)
 }
 
+// The tls_certificates libraries write a charm's mail address into the subject alone.
+func TestARequestMayNameAMailAddressInItsSubject(t *testing.T) {
+	t.Parallel()
+	memory := newMemory()
+	mail := pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, Value: "ops@example.com"}
+	o := requestOrder(t, memory.create(t, cert.P256), cert.Server, x509.CertificateRequest{
+		Subject: pkix.Name{CommonName: "node", ExtraNames: []pkix.AttributeTypeAndValue{mail}}, DNSNames: []string{"node"},
+	})
+	leaf := parse(t, done(t, memory.open(), o).Issued.Certificate)
+	require.Contains(t, leaf.Subject.Names, mail)
+	require.Empty(t, leaf.EmailAddresses)
+}
+
 func TestTheAuthoritysOwnNameIsRefusedInEachDisguise(t *testing.T) {
 	t.Parallel()
 	text := func(oid asn1.ObjectIdentifier, tag int, value string) pkix.AttributeTypeAndValue {

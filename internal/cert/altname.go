@@ -103,7 +103,7 @@ func contentFault(request *x509.CertificateRequest) string {
 		named = named || len(names) > 0
 	}
 	if !named {
-		return "it names nobody: it has neither a subject nor alternative names"
+		return "it names nobody: it has neither a subject nor names"
 	}
 	return ""
 }

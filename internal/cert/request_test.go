@@ -12,6 +12,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
 	"net"
@@ -102,10 +103,11 @@ func TestCheckRequestKeys(t *testing.T) {
 	require.NoError(t, err)
 	public := func(bits, exponent int) *x509.CertificateRequest {
 		modulus := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
-		return &x509.CertificateRequest{PublicKey: &rsa.PublicKey{N: modulus.SetBit(modulus, 0, 1), E: exponent}}
+		named := pkix.Name{Names: []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "a"}}}
+		return &x509.CertificateRequest{PublicKey: &rsa.PublicKey{N: modulus.SetBit(modulus, 0, 1), E: exponent}, Subject: named}
 	}
 	parsed := func(key crypto.Signer) *x509.CertificateRequest {
-		request, err := cert.ParseRequest(requestText(t, key, x509.CertificateRequest{}))
+		request, err := cert.ParseRequest(requestText(t, key, x509.CertificateRequest{DNSNames: []string{"a.example.com"}}))
 		require.NoError(t, err)
 		return request
 	}

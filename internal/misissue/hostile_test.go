@@ -20,7 +20,7 @@ func hostNames() []string {
 	return []string{
 		"kubernetes", "Kubernetes", "kubernetes.default", "kubernetes.default.svc", "KUBERNETES.DEFAULT.SVC", "kubernetes.default.svc.cluster.local",
 		"kubernetes.default.svc.cluster.local.", "kubernetes.", " kubernetes", "kubernetes ", "kubernetes.default.svc.evil.example.org", "xkubernetes",
-		"kubernetes.default.svcx", "kubern\u0435tes", "\uff4bubernetes", "kubernetes\x00.example.com", "kubernetes\n", "kubernetes\u200b", "*.kubernetes", "*.default",
+		"kubernetes.default.svcx", "kubernetes.default.svc.1", "kubernetes.default.svc.xn--p1ai", "kubern\u0435tes", "\uff4bubernetes", "kubernetes\x00.example.com", "kubernetes\n", "kubernetes\u200b", "*.kubernetes", "*.default",
 		"*.default.svc", "*.default.svc.cluster.local", "*.svc.cluster.local", "*", "*.", "*.*.example.com", "a*.example.com", "a.*.example.com", "**.example.com",
 		"*a.example.com", "*.com", "*.co.uk", "*.github.io", "*.lxd", "*.example.com", "*.apps.example.net", "*.badexample.com", "*.Example.COM", "*.xn--p1ai",
 		"*.a.xn--p1ai", "10.0.0.1", "10.1", "1.2.3.4.", "0x7f.1", "0x7f000001", "0X7F.0x0", "2130706433", "a.0x", "a.0xg", "example.123", "a.1.", "::1", "[::1]",

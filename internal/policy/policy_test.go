@@ -59,6 +59,20 @@ func foreign(request policy.Request) policy.Request {
 	return request
 }
 
+// An application that may have any name in a cluster's domain has not become its API server.
+func TestADomainIsNotItsAPIServer(t *testing.T) {
+	t.Parallel()
+	const name = "kubernetes.default.svc.cluster.local"
+	for domain, allowed := range map[string]bool{"cluster.local": false, name: true, "kubernetes.default.svc": false} {
+		exception := "- {applications: [web], wildcards: true, domains: [" + domain + "]}"
+		for _, asked := range []string{name, "*.default.svc.cluster.local"} {
+			verdict := settings(t, policy.Kubernetes, exception).Judge(server("web", asked))
+			require.Equal(t, allowed, verdict.Allowed(), "%s by %s: %+v", asked, domain, verdict.Refusals)
+		}
+		require.True(t, settings(t, policy.Kubernetes, exception).Judge(server("web", "vault.default.svc.cluster.local")).Allowed())
+	}
+}
+
 func TestWhoMayHaveWhat(t *testing.T) {
 	t.Parallel()
 	ed, _, err := ed25519.GenerateKey(rand.Reader)
@@ -106,10 +120,15 @@ func TestWhoMayHaveWhat(t *testing.T) {
 		"the API server's name of another": {server("web", "kubernetes.default.svc"), "names", policy.NameNotAllowed, "role: control-plane"},
 		"that name in its common name": {
 			policy.Request{App: "web", Kind: cert.Server, CommonNames: []string{"kubernetes"}, ServerAuth: true}, "names", policy.NameNotAllowed, "domains: [kubernetes]"},
-		"a number for a name":         {server("web", "10.0.1"), "names", policy.NameNotAllowed, ""},
-		"a hexadecimal number":        {server("web", "0x7f000001"), "names", policy.NameNotAllowed, ""},
-		"a name in other letters":     {server("web", "xn--80ak6aa92e.com"), "names", policy.NameNotAllowed, "domains: [xn--80ak6aa92e.com]"},
-		"every address":               {server("web", "0.0.0.0"), "addresses", policy.IPNotAllowed, "networks: [0.0.0.0]"},
+		"an API server's name that ends in a number": {server("kubernetes-control-plane", "kubernetes.default.svc.1"), "names", policy.NameNotAllowed, ""},
+		"an API server's name in other letters": {
+			server("kubernetes-control-plane", "kubernetes.default.svc.xn--80ak6aa92e.com"), "names", policy.NameNotAllowed, "domains: [xn--80ak6aa92e.com]"},
+		"a number for a name":     {server("web", "10.0.1"), "names", policy.NameNotAllowed, ""},
+		"a hexadecimal number":    {server("web", "0x7f000001"), "names", policy.NameNotAllowed, ""},
+		"a name in other letters": {server("web", "xn--80ak6aa92e.com"), "names", policy.NameNotAllowed, "domains: [xn--80ak6aa92e.com]"},
+		"every address":           {server("web", "0.0.0.0"), "addresses", policy.IPNotAllowed, "networks: [0.0.0.0]"},
+		"a link's address with an interface in the common name": {
+			policy.Request{App: "web", Kind: cert.Server, CommonNames: []string{"fe80::1%eth0"}, ServerAuth: true}, "addresses", policy.IPNotAllowed, "networks: [\"fe80::/64\"]"},
 		"the address of metadata":     {server("web", "169.254.169.254"), "addresses", policy.IPNotAllowed, "networks: [169.254.0.0/16]"},
 		"a group of addresses":        {server("web", "224.0.0.1"), "addresses", policy.IPNotAllowed, ""},
 		"the address of everybody":    {server("web", "255.255.255.255"), "addresses", policy.IPNotAllowed, ""},

@@ -189,6 +189,9 @@ func (j *judgement) hosts() cert.Names {
 		return names
 	}
 	for _, name := range j.CommonNames {
+		if address, err := netip.ParseAddr(strings.TrimSpace(name)); err == nil {
+			name = address.WithZone("").String() // the interface makes it no other address
+		}
 		if parsed, err := cert.ParseNames([]string{name}); err == nil {
 			names = names.With(parsed)
 		}
@@ -203,17 +206,17 @@ func (j *judgement) names() {
 			continue
 		}
 		last := base[strings.LastIndexByte(base, '.')+1:]
-		switch {
-		case kubernetesName(strings.Replace(name, "*", "kubernetes", 1)):
-			if !j.has(controlPlane) && !j.excepted(func(e Exception) bool { return inside(name, e.Domains) }) {
+		switch asServer := strings.Replace(name, "*", "kubernetes", 1); {
+		case isNumber(last):
+			j.refuse(NameNotAllowed, ruleNames, "", "the name %s ends in a number, so that programs take it for an address", quote(name))
+		case isInternational(name) && !j.listed(name):
+			j.refuse(NameNotAllowed, ruleNames, j.fix("domains: ", base),
+				"the name %s shows as other letters than it is written in, which may look like somebody else's", quote(name))
+		case kubernetesName(asServer):
+			if !j.has(controlPlane) && !j.excepted(func(e Exception) bool { return inside(asServer, kubernetesNames(e.Domains)) }) {
 				j.refuse(NameNotAllowed, ruleNames, j.fix("role: "+string(controlPlane)),
 					"the name %s is the API server's, and application %s has not the role control-plane", quote(name), j.App)
 			}
-		case isNumber(last):
-			j.refuse(NameNotAllowed, ruleNames, "", "the name %s ends in a number, so that programs take it for an address", quote(name))
-		case isInternational(name) && !j.inDomains(name):
-			j.refuse(NameNotAllowed, ruleNames, j.fix("domains: ", base),
-				"the name %s shows as other letters than it is written in, which may look like somebody else's", quote(name))
 		case j.strict && !j.inDomains(name):
 			j.refuse(NameNotAllowed, ruleNames, j.fix("domains: ", base), "the name %s is not within the allowed domains", quote(name))
 		}
@@ -250,9 +253,19 @@ func inside(name string, domains []string) bool {
 	return slices.ContainsFunc(domains, func(domain string) bool { return name == domain || strings.HasSuffix(name, "."+domain) })
 }
 
+// kubernetesNames are those of some domains that are API servers' names. To name the domain of a whole cluster is not to
+// name its API server.
+func kubernetesNames(domains []string) []string {
+	return slices.DeleteFunc(slices.Clone(domains), func(domain string) bool { return !kubernetesName(domain) })
+}
+
 func (j *judgement) inDomains(name string) bool {
-	return inside(name, j.settings.Domains) || kubernetesName(name) && j.has(controlPlane) ||
-		j.excepted(func(e Exception) bool { return inside(name, e.Domains) })
+	return kubernetesName(name) && j.has(controlPlane) || j.listed(name)
+}
+
+// listed reports whether a name is within a domain that the operator names.
+func (j *judgement) listed(name string) bool {
+	return inside(name, j.settings.Domains) || j.excepted(func(e Exception) bool { return inside(name, e.Domains) })
 }
 
 func (j *judgement) inNetworks(address netip.Addr) bool {

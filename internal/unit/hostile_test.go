@@ -3,6 +3,7 @@
 package unit_test
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/fips140"
@@ -32,7 +33,7 @@ type hostileRow struct {
 	number  int      // in request_errors; 0 where no request can be echoed there
 	bag     juju.Bag // what the unit writes
 	request string   // the signing request that is refused, which is all that the unit writes where there is no bag
-	config  map[string]any
+	who     string   // whose it is, when it is not the unit's
 }
 
 // One unit writes what nobody should. Its neighbours are served in the same turn, in both dialects, as is what it asks
@@ -42,7 +43,6 @@ func playHostile(t *testing.T, rows map[string]hostileRow) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.snap.Config = row.config
 			own, other, far := goodRequest(t), goodRequest(t), goodRequest(t)
 			w.snap.Relations = append(w.snap.Relations, legacyRelation(7, map[string]juju.Bag{
 				"etcd/0": hostileBag(t, row, own),
@@ -110,7 +110,7 @@ var ownKeys = regexp.MustCompile(`^(ca|client\.cert|client\.key|etcd_[01]\.(serv
 // requireRefused asserts that the refusal says why, and that nothing hostile stands in what is shown and published.
 func requireRefused(t *testing.T, w *world, row hostileRow, granted map[string]*x509.Certificate, faults map[string]string) {
 	message := w.snap.Status.Message
-	require.Contains(t, message, "refused: etcd/0: ")
+	require.Contains(t, message, "refused: "+cmp.Or(row.who, "etcd/0")+": ")
 	require.Contains(t, message, " ("+row.code+")")
 	require.Less(t, len(message), 900, "hostile text does not fill the status")
 	if row.number > 0 {
