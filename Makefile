@@ -62,6 +62,10 @@ e2e-fleet: ## Roll the CA of sixty units over, and kill agents and hooks a hundr
 	SIGNET_FLEET=30 go test -count=1 -timeout 15m -v -run '^TestScripts$$/^rollover-fleet$$' ./internal/cli
 	SIGNET_KILLS=100 go test -count=1 -timeout 15m -v -run '^TestWhoeverIsKilledNothingIsLost$$' ./internal/cli
 
+.PHONY: soak-storm
+soak-storm: ## Have the controller of a running cluster fail in all kinds of ways for SIGNET_SOAK (60s)
+	SIGNET_SOAK=$${SIGNET_SOAK:-60s} go test -count=1 -timeout 24h -v -run '^TestWhateverTheControllerDoesNothingIsLost$$' ./internal/cli
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (PACKAGES)
 	.ci/fuzz $(FUZZTIME) $(PACKAGES)

@@ -3,14 +3,17 @@
 package controller
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,6 +146,22 @@ func TestAnAgentConfThatIsNotThereSaysSo(t *testing.T) {
 	require.ErrorContains(t, err, "there is no such file")
 	_, err = readAgentConf(t.TempDir(), "")
 	require.ErrorContains(t, err, "not a regular file")
+}
+
+// The library asks for this when the certificate is not of the CA in agent.conf and that names a host.
+func TestNoOtherTrustThanAgentConfsIsTaken(t *testing.T) {
+	t.Parallel()
+	for sentence, config := range map[string]*tls.Config{
+		"the machine's trust store": {},
+		"no verification":           {RootCAs: x509.NewCertPool(), InsecureSkipVerify: true},
+	} {
+		s := &sockets{ctx: t.Context(), connect: func(context.Context, string, string) (net.Conn, error) {
+			t.Error("nobody is dialled")
+			return nil, errors.New("dialled")
+		}}
+		_, err := s.dial(t.Context(), "wss://127.0.0.1:1/api", config, "127.0.0.1:1")
+		require.ErrorContains(t, err, "only the CA of agent.conf is trusted", sentence)
+	}
 }
 
 func TestEachRefusedLoginNamesTheNextStep(t *testing.T) {
