@@ -43,6 +43,9 @@ func (u *Unit) take(ctx context.Context, action *juju.Action) (Outcome, error) {
 		u.Log.Info("leadership moved during the turn; looking again")
 		outcome, err = u.turn(ctx, action)
 	}
+	if err != nil && action != nil {
+		err = errors.Join(err, u.recordFailure(*action, err))
+	}
 	return outcome, errors.Join(err, unlock())
 }
 
