@@ -39,6 +39,11 @@ func (u *Unit) recorded() (map[string]string, error) {
 	return found, err
 }
 
+// recordFailure records that an action which may be on record as done came to nothing.
+func (u *Unit) recordFailure(action juju.Action, why error) error {
+	return u.Folder.Append(provider.ActionEntry(u.Now(), action, juju.Result{Failure: why.Error()}))
+}
+
 // beginTelling notes how long the record was before the first turn: what it holds then was told by others.
 func (u *Unit) beginTelling() {
 	if u.Tell == nil || u.telling {

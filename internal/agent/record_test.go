@@ -228,6 +228,15 @@ func TestTheLifeOfACAIsRecorded(t *testing.T) {
 	require.Equal(t, "rotate-ca", actions[1].Item)
 	require.Equal(t, "step=advance", actions[1].Detail)
 	require.Equal(t, "done", actions[1].After)
+
+	// What was decided and could not be committed came to nothing, and the record says so.
+	c.session.fail = errors.New("the controller went away")
+	_, err := c.unit.Act(t.Context(), juju.Action{Name: "rotate-ca", Params: map[string]any{"step": "pause"}})
+	require.Error(t, err)
+	actions = c.entries(ledger.Action)
+	require.Len(t, actions, 4)
+	require.Equal(t, "failed", actions[3].After)
+	require.Contains(t, actions[3].Reason, "went away")
 }
 
 func TestWhatIsPublishedNoMoreIsRecorded(t *testing.T) {
