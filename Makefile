@@ -26,6 +26,8 @@ BENCHTIME ?= 1s
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(CURDIR)/.tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 GOVULNCHECK_VERSION := v1.9.0
+CYCLONEDX_VERSION := v1.10.0
+CYCLONEDX := $(CURDIR)/.tools/cyclonedx-gomod-$(CYCLONEDX_VERSION)/cyclonedx-gomod
 KUBERNETES_VERSION := v1.37.2
 KUBE_APISERVER := $(CURDIR)/.tools/kubernetes-$(KUBERNETES_VERSION)/kube-apiserver
 GOVULNCHECK := $(CURDIR)/.tools/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
@@ -70,6 +72,14 @@ soak-storm: ## Have the controller of a running cluster fail in all kinds of way
 fuzz: ## Run each fuzz target for FUZZTIME (PACKAGES)
 	.ci/fuzz $(FUZZTIME) $(PACKAGES)
 
+.PHONY: soak-fuzz
+soak-fuzz: ## Run each fuzz target for SIGNET_SOAK_FUZZ (60s), and count the executions (PACKAGES)
+	.ci/fuzz $(or $(SIGNET_SOAK_FUZZ),60s) $(PACKAGES)
+
+.PHONY: fips
+fips: ## Run all tests in FIPS 140-3 mode, with fips140=only where Juju's libraries are not linked (PACKAGES)
+	.ci/fips $(PACKAGES)
+
 .PHONY: bench
 bench: ## Run all benchmarks for BENCHTIME each (PACKAGES)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES)
@@ -85,6 +95,20 @@ vuln: $(GOVULNCHECK) ## Look for known vulnerabilities; needs https://vuln.go.de
 
 .PHONY: charm
 charm: $(foreach charm,$(CHARMS),$(ARCHES:%=dist/$(charm)_%.charm)) ## Pack dist/<charm>_<arch>.charm, byte for byte the same every time
+
+.PHONY: reproducible
+reproducible: ## Pack the charms here and from a copy elsewhere, and compare the bytes
+	.ci/reproducible
+
+.PHONY: sbom
+sbom: $(CYCLONEDX) $(ARCHES:%=dist/linux_%/signet) ## Write what the program is made of, read from its build information: dist/signet_<arch>.cdx.json
+	for arch in $(ARCHES); do \
+		$(CYCLONEDX) bin -json -std -noserial -notimestamp -version "$(VERSION)" -output dist/signet_$$arch.cdx.json dist/linux_$$arch/signet; \
+	done
+
+.PHONY: print-version
+print-version:
+	@echo "$(VERSION)"
 
 .PHONY: clean
 clean: ## Remove what was built; tools and Go's caches stay
@@ -113,6 +137,9 @@ $(GOLANGCI_LINT):
 $(KUBE_APISERVER):
 	cd e2e/kubernetes && go build -o $@ -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION) \
 		-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37" .
+
+$(CYCLONEDX):
+	GOBIN=$(@D) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
 
 $(GOVULNCHECK):
 	GOBIN=$(@D) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)

@@ -193,3 +193,12 @@ func TestEachRefusedLoginNamesTheNextStep(t *testing.T) {
 		})
 	}
 }
+
+// Juju's library tries again with the CAs that the machine trusts where the controller's address is a name.
+func TestOnlyTheCAOfAgentConfIsTrusted(t *testing.T) {
+	t.Parallel()
+	dialled := &sockets{ctx: t.Context()}
+	conn, err := dialled.dial(t.Context(), "wss://controller.example.com:17070/api", &tls.Config{ServerName: "controller.example.com"}, "127.0.0.1:1")
+	require.Nil(t, conn)
+	require.ErrorContains(t, err, "below the CA in agent.conf")
+}
