@@ -51,8 +51,8 @@ type Folder interface {
 	Survey() (map[string]string, error)
 	// Append records entries before the orders they speak of are carried out.
 	Append(...ledger.Entry) error
-	// Repeats tells what was recorded as issued so often since a time, by ledger.Entry.Key.
-	Repeats(since time.Time, often int) (map[string]time.Time, error)
+	// Repeats tells what was recorded as issued so often between two times, by ledger.Entry.Key.
+	Repeats(since, until time.Time, often int) (map[string]time.Time, error)
 }
 
 // Machine is what the unit's machine has besides the unit's folder.

@@ -35,7 +35,7 @@ func (f *fakeUnit) unit() *agent.Unit {
 	}
 }
 
-func (f *fakeUnit) Repeats(time.Time, int) (map[string]time.Time, error) { return nil, nil }
+func (f *fakeUnit) Repeats(time.Time, time.Time, int) (map[string]time.Time, error) { return nil, nil }
 
 func (f *fakeUnit) note(event string) {
 	f.mu.Lock()

@@ -119,7 +119,9 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 // repeats tells what was issued again and again within the last hour.
 func (u *Unit) repeats() (map[string]string, error) {
 	found := map[string]string{}
-	repeated, err := u.Folder.Repeats(u.Now().Add(-time.Hour), provider.MaxRepeats)
+	const slack = time.Minute // the entries may be of another clock of the same machine
+	now := u.Now()
+	repeated, err := u.Folder.Repeats(now.Add(-time.Hour), now.Add(slack), provider.MaxRepeats)
 	for key, at := range repeated {
 		found[provider.RepeatedKey+key] = at.Add(time.Hour).UTC().Format(time.RFC3339)
 	}

@@ -95,9 +95,9 @@ func (f *Folder) Journal() *Journal { return f.journal }
 // Append records entries in the journal; see Journal.Append.
 func (f *Folder) Append(entries ...ledger.Entry) error { return f.journal.Append(entries...) }
 
-// Repeats tells what was issued so often since a time, by ledger.Entry.Key; see ledger.Ledger.Repeats.
-func (f *Folder) Repeats(since time.Time, often int) (repeated map[string]time.Time, err error) {
-	err = f.journal.View(func(l *ledger.Ledger) { repeated = l.Repeats(since, often) })
+// Repeats tells what was issued so often between two times, by ledger.Entry.Key; see ledger.Ledger.Repeats.
+func (f *Folder) Repeats(since, until time.Time, often int) (repeated map[string]time.Time, err error) {
+	err = f.journal.View(func(l *ledger.Ledger) { repeated = l.Repeats(since, until, often) })
 	return repeated, err
 }
 

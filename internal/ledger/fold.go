@@ -120,15 +120,15 @@ func (l *Ledger) Failing(order string) bool {
 	return last == Ordered || last == Refused
 }
 
-// Repeats tells what was issued to the same for the same names at least so often since a time: by Entry.Key, the time of
-// the issue that many before the last.
-func (l *Ledger) Repeats(since time.Time, often int) map[string]time.Time {
+// Repeats tells what was issued to the same for the same names at least so often between two times: by Entry.Key, the time
+// of the issue that many before the last. What is dated later was issued while the clock was ahead.
+func (l *Ledger) Repeats(since, until time.Time, often int) map[string]time.Time {
 	times := map[string][]time.Time{}
 	for _, entry := range slices.Backward(l.entries) {
 		if entry.Time.Before(since) {
 			break // entries are in the order of their time, but for those of other programs
 		}
-		if entry.Event == Issued {
+		if entry.Event == Issued && !entry.Time.After(until) {
 			times[entry.Key()] = append(times[entry.Key()], entry.Time)
 		}
 	}

@@ -27,10 +27,10 @@ func TestRepeatsAreOfTheSameForTheSameNamesAndRecent(t *testing.T) {
 	add(30, "etcd/1", "a")
 	add(40, "etcd/0", "a")
 	key := ledger.Entry{For: "etcd/0", Names: []string{"a"}}.Key()
-	require.Equal(t, map[string]time.Time{key: start}, record.Repeats(start, 3))
-	require.Empty(t, record.Repeats(start.Add(time.Minute), 3), "the first is forgotten")
+	require.Equal(t, map[string]time.Time{key: start}, record.Repeats(start, start.Add(24*time.Hour), 3))
+	require.Empty(t, record.Repeats(start.Add(time.Minute), start.Add(24*time.Hour), 3), "the first is forgotten")
 	add(50, "etcd/0", "a")
-	require.Equal(t, map[string]time.Time{key: start.Add(10 * time.Minute)}, record.Repeats(start, 3), "the last three count")
+	require.Equal(t, map[string]time.Time{key: start.Add(10 * time.Minute)}, record.Repeats(start, start.Add(24*time.Hour), 3), "the last three count")
 }
 
 func TestARevokedSerialStaysRevoked(t *testing.T) {

@@ -254,7 +254,7 @@ func TestRequestsInCirclesAreCut(t *testing.T) {
 		now := time.Now().UTC().Add(time.Duration(n) * time.Second)
 		w.snap.Relations[1].RemoteUnits["web/0"] = askFor(t, newRequest(t, "web.example.com"), false)
 		w.survey()
-		repeated, err := w.folder.Repeats(now.Add(-time.Hour), 3)
+		repeated, err := w.folder.Repeats(now.Add(-time.Hour), now.Add(time.Hour), 3)
 		require.NoError(t, err)
 		for key, at := range repeated {
 			w.snap.Local["repeated."+key] = at.Add(time.Hour).UTC().Format(time.RFC3339)
