@@ -31,6 +31,7 @@ func TestRepeatsAreOfTheSameForTheSameNamesAndRecent(t *testing.T) {
 	require.Empty(t, record.Repeats(start.Add(time.Minute), start.Add(24*time.Hour), 3), "the first is forgotten")
 	add(50, "etcd/0", "a")
 	require.Equal(t, map[string]time.Time{key: start.Add(10 * time.Minute)}, record.Repeats(start, start.Add(24*time.Hour), 3), "the last three count")
+	require.Empty(t, record.Repeats(start, start.Add(35*time.Minute), 3), "two were issued later than now, by a clock that was ahead")
 }
 
 func TestARevokedSerialStaysRevoked(t *testing.T) {
