@@ -44,10 +44,15 @@ build: ## Build the static program for this machine: dist/signet
 demo: build ## Tell the whole story on an embedded Juju; succeeds only if every certificate verifies
 	dist/signet sandbox demo
 
+# What tests have tried, for "go test" shows nothing of those that pass. It lies beside go's cache of their results: both are
+# of the same run.
+FIGURES = $(shell go env GOCACHE)/signet-figures$(subst /,-,$(CURDIR))
+
 .PHONY: test
-test: ## Run all tests (PACKAGES), and have Kubernetes' own client judge what is written for it
-	go test $(PACKAGES)
+test: ## Run all tests (PACKAGES), have Kubernetes' own client judge what is written for it, and say what was tried
+	SIGNET_FIGURES=$(FIGURES) go test $(PACKAGES)
 	cd e2e/clientgo && go test ./...
+	@cat $(FIGURES)/* 2>/dev/null || true
 
 .PHONY: race
 race: ## Run all tests with the race detector, which needs a C compiler (PACKAGES)
@@ -67,6 +72,15 @@ e2e-fleet: ## Roll the CA of sixty units over, and kill agents and hooks a hundr
 .PHONY: soak-storm
 soak-storm: ## Have the controller of a running cluster fail in all kinds of ways for SIGNET_SOAK (60s)
 	SIGNET_SOAK=$${SIGNET_SOAK:-60s} go test -count=1 -timeout 24h -v -run '^TestWhateverTheControllerDoesNothingIsLost$$' ./internal/cli
+
+# So many kills of each kind: of agents and hooks, which take a second each, and of processes that write and certify.
+SOAK_AGENT_KILLS ?= 200
+SOAK_KILLS ?= 400
+
+.PHONY: soak-kills
+soak-kills: ## Kill (SIGKILL) agents and hooks, and processes that write and that certify: 1,000 times in all
+	SIGNET_KILLS=$(SOAK_AGENT_KILLS) go test -count=1 -timeout 20m -v -run '^TestWhoeverIsKilledNothingIsLost$$' ./internal/cli
+	SIGNET_KILLS=$(SOAK_KILLS) go test -count=1 -timeout 10m -v -run 'UnderKill$$' ./internal/disk
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (PACKAGES)

@@ -15,12 +15,14 @@ import (
 // recorded tells, as juju.Snapshot.Local, what the unit's record says of what is decided now: what was issued again and
 // again within the last hour, which decisions stand, and how far checkpoints reach.
 func (u *Unit) recorded() (map[string]string, error) {
+	const slack = time.Minute // the entries may be of another clock of the same machine
 	found, now := map[string]string{}, u.Now()
+	since, until := now.Add(-time.Hour), now.Add(slack)
 	err := u.Folder.View(func(l *ledger.Ledger) {
-		for key, at := range l.Repeats(now.Add(-time.Hour), provider.MaxRepeats) {
+		for key, at := range l.Repeats(since, until, provider.MaxRepeats) {
 			found[provider.RepeatedKey+key] = at.Add(time.Hour).UTC().Format(time.RFC3339)
 		}
-		for unit, issued := range l.Floods(now.Add(-time.Hour), provider.ManyIssues) {
+		for unit, issued := range l.Floods(since, until, provider.ManyIssues) {
 			found[provider.FloodKey+unit] = strconv.Itoa(issued)
 		}
 		for topic, fact := range l.Decided() {
