@@ -59,6 +59,7 @@ func TestAKeyNeverPrintsItself(t *testing.T) {
 	}
 	_, err := json.Marshal(open{key})
 	require.ErrorContains(t, err, "reveal it where it is meant to be stored", "a key is not lost without a word either")
+	require.Equal(t, "[secret key] [secret key] [no key]", fmt.Sprintf("%d %x %t", key, key, cert.Key{}))
 	require.Equal(t, secret, key.Reveal())
 	require.Equal(t, cert.NewKey(secret), key)
 	require.NotEqual(t, cert.NewKey("another"), key)
