@@ -14,12 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pending stands for a test that is still to come. When none is left, pendingAllowed goes.
-const (
-	pending        = "PENDING"
-	pendingAllowed = true // delete this line, and what follows from it, when SECURITY.md is complete
-)
-
 // Each threat in SECURITY.md's table names the tests that hold what is done against it.
 func TestThreatsAreHeldByTests(t *testing.T) {
 	t.Parallel()
@@ -28,7 +22,7 @@ func TestThreatsAreHeldByTests(t *testing.T) {
 	known, err := testNames(os.DirFS(".."))
 	require.NoError(t, err)
 	require.Greater(t, len(known), 100, "no tests found: the test looks in the wrong place")
-	threats, faults := threatFaults(string(text), known, pendingAllowed)
+	threats, faults := threatFaults(string(text), known)
 	for n := 1; n <= 14; n++ {
 		require.Contains(t, threats, fmt.Sprintf("T%d", n))
 	}
@@ -47,11 +41,9 @@ func TestAThreatThatNothingHoldsIsFound(t *testing.T) {
 		"held by part of a name": {"| T1 | x | y | `TestOn` |", "TestOn"},
 		"held by nothing":        {"| T1 | x | y | |", "names no test"},
 		"held by words":          {"| T1 | x | y | reviews |", "names no test"},
-		"held later":             {"| T1 | x | y | PENDING |", "is pending"},
-		"done later":             {"| T1 | x | PENDING | `TestOne` |", "is pending"},
 		"with a column missing":  {"| T1 | x | `TestOne` |", "columns"},
 	} {
-		threats, faults := threatFaults(c.row+"\n", known, false)
+		threats, faults := threatFaults(c.row+"\n", known)
 		require.Equal(t, []string{"T1"}, threats, sentence)
 		if c.want == "" {
 			require.Empty(t, faults, sentence)
@@ -63,7 +55,7 @@ func TestAThreatThatNothingHoldsIsFound(t *testing.T) {
 }
 
 // threatFaults reads the table's rows: the threats by number, and what is wrong with them.
-func threatFaults(text string, known []string, mayPend bool) (threats, faults []string) {
+func threatFaults(text string, known []string) (threats, faults []string) {
 	for line := range strings.Lines(text) {
 		row := regexp.MustCompile(`^\| (T[0-9]+) \|`).FindStringSubmatch(line)
 		if row == nil {
@@ -73,12 +65,6 @@ func threatFaults(text string, known []string, mayPend bool) (threats, faults []
 		columns := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
 		if len(columns) != 4 {
 			faults = append(faults, fmt.Sprintf("%s has %d columns instead of 4", row[1], len(columns)))
-			continue
-		}
-		if strings.Contains(line, pending) {
-			if !mayPend {
-				faults = append(faults, row[1]+" is pending")
-			}
 			continue
 		}
 		tests := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9_]*)`").FindAllStringSubmatch(columns[3], -1)

@@ -160,11 +160,8 @@ const peersID = 1
 // newPlay is a leader of signet with a peer relation and nothing else.
 func newPlay(t *testing.T) *play {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "signet-crash-") // t.TempDir's names are too long for some paths
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	p := &play{
-		t: t, dir: dir, out: &outside{}, now: noon(), taken: map[string]string{}, known: map[string]onDisk{}, issuers: map[string]*pretend{},
+		t: t, dir: t.TempDir(), out: &outside{}, now: noon(), taken: map[string]string{}, known: map[string]onDisk{}, issuers: map[string]*pretend{},
 		snap: juju.Snapshot{
 			Endpoints: []juju.Endpoint{
 				{Name: "certificates", Interface: tlsInterface, Role: juju.Provides},
@@ -270,7 +267,7 @@ func later(a, b time.Time) time.Time {
 func (p *play) act(done func(*play) bool, name string, params ...any) {
 	action := &juju.Action{Name: name, Params: map[string]any{}}
 	for i := 0; i < len(params); i += 2 {
-		action.Params[params[i].(string)] = params[i+1] //nolint:errcheck // a name is text
+		action.Params[params[i].(string)] = params[i+1]
 	}
 	for range 3 {
 		outcome, err := p.take(action)
