@@ -69,6 +69,9 @@ e2e-fleet: ## Roll the CA of sixty units over, and kill agents and hooks a hundr
 	SIGNET_FLEET=30 go test -count=1 -timeout 15m -v -run '^TestScripts$$/^rollover-fleet$$' ./internal/cli
 	SIGNET_KILLS=100 go test -count=1 -timeout 15m -v -run '^TestWhoeverIsKilledNothingIsLost$$' ./internal/cli
 
+.PHONY: soak
+soak: soak-kills soak-storm soak-million soak-fuzz ## All that runs long and stops by itself: kills, storms, a million requests, fuzzing
+
 .PHONY: soak-storm
 soak-storm: ## Have the controller of a running cluster fail in all kinds of ways for SIGNET_SOAK (60s)
 	SIGNET_SOAK=$${SIGNET_SOAK:-60s} go test -count=1 -timeout 24h -v -run '^TestWhateverTheControllerDoesNothingIsLost$$' ./internal/cli
