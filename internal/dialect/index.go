@@ -82,8 +82,10 @@ func (x *Index) topLevel(ask Ask) (cert.Issued, bool) {
 	if !found {
 		return cert.Issued{}, false
 	}
-	leaf, err := cert.ParseCertificate(issued.Certificate)
-	return issued, err == nil && speaksFor(leaf, ask.CommonName)
+	if leaf, err := cert.ParseCertificate(issued.Certificate); err != nil || !speaksFor(leaf, ask.CommonName) {
+		return cert.Issued{}, false // another request's answer
+	}
+	return issued, true
 }
 
 // speaksFor reports whether a certificate was made for a common name. One that is too long to stand in a subject is

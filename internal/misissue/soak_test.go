@@ -129,30 +129,39 @@ func newPlayer(t *testing.T) *player {
 	return &player{world: newWorld(t), judge: New(), pool: forge.NewKeys(), cache: map[string]*ask{}, tally: tally{codes: map[string]int{}}}
 }
 
-// round relates some applications under some settings, takes turns until all is signed, and judges what was.
+// round relates some applications under some settings, and judges what they get. Now and then time passes and the
+// settings change: then it judges what is renewed.
 func (p *player) round(r *rand.Rand) {
 	settings := drawSettings(r)
 	var asks []*ask
 	for id := 2; id < 2+4+r.IntN(8); id++ {
 		asks = append(asks, p.application(r, id, settings)...)
 	}
+	p.last = len(asks)
+	p.tally.asked += len(asks)
 	p.world.forget()
 	p.judge.NewWorld()
-	p.world.snap.Config = settings.options
 	p.world.snap.Relations = append(slices.Clone(p.world.snap.Relations[:1]), relate(asks)...)
-	for turns := 1; p.world.turn(noon); turns++ {
+	p.play(settings, asks, noon)
+	if r.IntN(6) == 0 {
+		p.play(drawSettings(r), asks, noon.Add(settings.Life/100*97)) // when everything is due, and nothing has ended
+	}
+}
+
+// play takes turns until all is signed.
+func (p *player) play(settings drawn, asks []*ask, now time.Time) {
+	p.judge.NewTurn()
+	p.world.snap.Config = settings.options
+	for turns := 1; p.world.turn(now); turns++ {
 		require.Less(p.world.t, turns, 10, "the turns do not come to rest")
 	}
 	require.NotContains(p.world.t, []string{"blocked", "waiting"}, string(p.world.snap.Status.Level), "%v under %v", p.world.snap.Status, settings.options)
-
 	shared, stray := p.world.collect(asks)
 	for _, text := range stray {
-		p.breach("%s", text)
+		p.breach("%s, under %v", text, settings.options)
 	}
-	p.last = len(asks)
-	p.tally.asked += len(asks)
 	for _, a := range slices.Concat(asks, shared) {
-		p.settle(settings, a, asks)
+		p.settle(settings, a, asks, now)
 	}
 }
 
@@ -192,7 +201,7 @@ func distinct(asks []*ask) []*ask {
 }
 
 // settle counts and judges one outcome.
-func (p *player) settle(settings drawn, a *ask, asks []*ask) {
+func (p *player) settle(settings drawn, a *ask, asks []*ask, now time.Time) {
 	unasked := a.kind == Shared || a.kind == Application && a.unit == "" && a.legacy
 	if a.issued == nil {
 		switch {
@@ -208,7 +217,10 @@ func (p *player) settle(settings drawn, a *ask, asks []*ask) {
 		}
 		return
 	}
-	if !unasked {
+	if a.kept {
+		return // by the rules of that time
+	}
+	if !unasked && now.Equal(noon) {
 		p.tally.granted++
 	}
 	if a.honest && settings.isDefault {
@@ -217,7 +229,7 @@ func (p *player) settle(settings drawn, a *ask, asks []*ask) {
 	p.tally.judged++
 	issue := Issue{
 		Relation: a.relation, Application: a.app, Unit: a.unit, CrossModel: strings.HasPrefix(a.app, "remote-"), Kind: a.kind, Legacy: a.legacy,
-		CommonName: a.commonName, Names: a.names, Request: a.der, Certificate: a.issued, Issuer: p.world.issuer, At: noon,
+		CommonName: a.commonName, Names: a.names, Request: a.der, Certificate: a.issued, Issuer: p.world.issuer, At: now,
 	}
 	if !a.legacy && a.kind == Client {
 		issue.Kind = Server // the dialect knows no kinds but a CA's

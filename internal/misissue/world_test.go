@@ -83,7 +83,8 @@ type world struct {
 	first     juju.Snapshot     // after the CA was made, before anybody asked
 	snap      juju.Snapshot
 	issuer    []byte          // DER
-	signed    map[string]bool // certificates (PEM) that were signed for somebody in this round
+	signed    map[string]bool // certificates (PEM) that were signed for somebody since the last look
+	known     map[string]bool // certificates that were published at the last look
 }
 
 func newWorld(t require.TestingT) *world {
@@ -111,7 +112,8 @@ func newWorld(t require.TestingT) *world {
 
 // forget begins a round: the same CA, and nobody related.
 func (w *world) forget() {
-	w.memory.orders, w.memory.serials, w.signed = map[string][]ledger.Entry{}, map[string]ledger.Certificate{}, map[string]bool{}
+	w.memory.orders, w.memory.serials = map[string][]ledger.Entry{}, map[string]ledger.Certificate{}
+	w.signed, w.known = map[string]bool{}, map[string]bool{}
 	if w.keys != nil {
 		w.memory.blobs, w.snap = maps.Clone(w.keys), w.first
 	}
@@ -167,7 +169,8 @@ type ask struct {
 	honest     bool   // a real charm asks so
 
 	issued []byte // DER; nil where it was refused
-	code   string // why, where the dialect says so
+	kept   bool   // it was issued before
+	code   string // why it was refused, where the dialect says so
 }
 
 func (a *ask) String() string {
@@ -272,6 +275,7 @@ func (w *world) collect(asks []*ask) (shared []*ask, breaches []string) {
 	byRequest := map[string]*ask{}
 	legacy := map[string]*ask{}
 	for _, a := range asks {
+		a.issued, a.kept, a.code = nil, false, ""
 		if a.legacy {
 			legacy[fmt.Sprint(a.relation, a.unit, a.kind, a.commonName)] = a
 		} else {
@@ -296,6 +300,12 @@ func (w *world) collect(asks []*ask) (shared []*ask, breaches []string) {
 	for text := range w.signed {
 		stray("signed for somebody and not published: %s", text)
 	}
+	w.signed, w.known = map[string]bool{}, map[string]bool{}
+	for _, a := range slices.Concat(asks, shared) {
+		if a.issued != nil {
+			w.known[string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.issued}))] = true
+		}
+	}
 	return shared, breaches
 }
 
@@ -318,17 +328,19 @@ func (w *world) collectGranted(relation int, value string, byRequest map[string]
 		require.Equal(w.t, w.issuer, block(w.t, entry.CA))
 		require.Equal(w.t, a.issued, block(w.t, entry.Chain[0]))
 		require.Equal(w.t, w.issuer, block(w.t, entry.Chain[1]))
-		w.seen(entry.Certificate, stray)
+		a.kept = w.seen(entry.Certificate, stray)
 	}
 }
 
-// seen crosses a published certificate off those that were signed.
-func (w *world) seen(text string, stray func(string, ...any)) {
+// seen crosses a published certificate off those that were signed, or were known before.
+func (w *world) seen(text string, stray func(string, ...any)) (known bool) {
 	text = strings.TrimSpace(text) + "\n"
-	if !w.signed[text] {
-		stray("published, and not signed in this round or published twice: %s", text)
+	if known = w.known[text]; !w.signed[text] && !known {
+		stray("published, and never signed, or published twice: %s", text)
 	}
 	delete(w.signed, text)
+	delete(w.known, text)
+	return known
 }
 
 func (w *world) collectRefused(relation int, value string, byRequest map[string]*ask, stray func(string, ...any)) {
@@ -364,7 +376,7 @@ func (w *world) collectLegacy(relation juju.Relation, legacy map[string]*ask, st
 		}
 		der := block(w.t, one.Cert)
 		if a.issued == nil {
-			w.seen(one.Cert, stray)
+			a.kept = w.seen(one.Cert, stray)
 		} else if string(a.issued) != string(der) {
 			stray("relation %d has two certificates for one: %s", relation.ID, one.Cert)
 		}

@@ -6,6 +6,9 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/misissue/forge"
@@ -182,4 +185,20 @@ func (r hostileRow) told(who string) hostileRow {
 func (r hostileRow) with(key, value string) hostileRow {
 	r.bag[key] = value
 	return r
+}
+
+// A request that is refused is not answered with what answers another one of the same unit, also when that is renewed.
+func TestARefusedRequestTakesNoOthersAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.snap.Relations = append(w.snap.Relations, legacyRelation(7, map[string]juju.Bag{"etcd/0": {
+		"unit_name": "etcd_0", "common_name": "10.0.0.1", "cert_requests": `{"169.254.169.254": {"sans": ["10.0.0.1"]}}`,
+	}}))
+	for _, later := range []time.Duration{0, time.Hour, 87 * 24 * time.Hour} {
+		turn(t, w, noon.Add(later))
+		atRest(t, w, noon.Add(later))
+		require.Equal(t, "10.0.0.1", leafOf(t, w.snap.Relations[1].OwnUnit["etcd_0.server.cert"]).Subject.CommonName)
+		require.NotContains(t, w.snap.Relations[1].OwnUnit, "etcd_0.processed_requests")
+		require.Contains(t, w.snap.Status.Message, "1 refused: ")
+	}
 }
