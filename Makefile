@@ -26,6 +26,8 @@ BENCHTIME ?= 1s
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(CURDIR)/.tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 GOVULNCHECK_VERSION := v1.9.0
+CYCLONEDX_VERSION := v1.10.0
+CYCLONEDX := $(CURDIR)/.tools/cyclonedx-gomod-$(CYCLONEDX_VERSION)/cyclonedx-gomod
 KUBERNETES_VERSION := v1.37.2
 KUBE_APISERVER := $(CURDIR)/.tools/kubernetes-$(KUBERNETES_VERSION)/kube-apiserver
 GOVULNCHECK := $(CURDIR)/.tools/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
@@ -42,10 +44,15 @@ build: ## Build the static program for this machine: dist/signet
 demo: build ## Tell the whole story on an embedded Juju; succeeds only if every certificate verifies
 	dist/signet sandbox demo
 
+# What tests have tried, for "go test" shows nothing of those that pass. It lies beside go's cache of their results: both are
+# of the same run.
+FIGURES = $(shell go env GOCACHE)/signet-figures$(subst /,-,$(CURDIR))
+
 .PHONY: test
-test: ## Run all tests (PACKAGES), and have Kubernetes' own client judge what is written for it
-	go test $(PACKAGES)
+test: ## Run all tests (PACKAGES), have Kubernetes' own client judge what is written for it, and say what was tried
+	SIGNET_FIGURES=$(FIGURES) go test $(PACKAGES)
 	cd e2e/clientgo && go test ./...
+	@cat $(FIGURES)/* 2>/dev/null || true
 
 .PHONY: race
 race: ## Run all tests with the race detector, which needs a C compiler (PACKAGES)
@@ -62,6 +69,22 @@ e2e-fleet: ## Roll the CA of sixty units over, and kill agents and hooks a hundr
 	SIGNET_FLEET=30 go test -count=1 -timeout 15m -v -run '^TestScripts$$/^rollover-fleet$$' ./internal/cli
 	SIGNET_KILLS=100 go test -count=1 -timeout 15m -v -run '^TestWhoeverIsKilledNothingIsLost$$' ./internal/cli
 
+.PHONY: soak
+soak: soak-kills soak-storm soak-million soak-fuzz ## All that runs long and stops by itself: kills, storms, a million requests, fuzzing
+
+.PHONY: soak-storm
+soak-storm: ## Have the controller of a running cluster fail in all kinds of ways for SIGNET_SOAK (60s)
+	SIGNET_SOAK=$${SIGNET_SOAK:-60s} go test -count=1 -timeout 24h -v -run '^TestWhateverTheControllerDoesNothingIsLost$$' ./internal/cli
+
+# So many kills of each kind: of agents and hooks, which take a second each, and of processes that write and certify.
+SOAK_AGENT_KILLS ?= 200
+SOAK_KILLS ?= 400
+
+.PHONY: soak-kills
+soak-kills: ## Kill (SIGKILL) agents and hooks, and processes that write and that certify: 1,000 times in all
+	SIGNET_KILLS=$(SOAK_AGENT_KILLS) go test -count=1 -timeout 20m -v -run '^TestWhoeverIsKilledNothingIsLost$$' ./internal/cli
+	SIGNET_KILLS=$(SOAK_KILLS) go test -count=1 -timeout 10m -v -run 'UnderKill$$' ./internal/disk
+
 # The time limit ends the run half a minute early, and it says how far it came.
 .PHONY: soak-million
 soak-million: ## Have a million requests, honest and hostile, decided, and each certificate judged; 10 minutes at most
@@ -70,6 +93,14 @@ soak-million: ## Have a million requests, honest and hostile, decided, and each 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (PACKAGES)
 	.ci/fuzz $(FUZZTIME) $(PACKAGES)
+
+.PHONY: soak-fuzz
+soak-fuzz: ## Run each fuzz target for SIGNET_SOAK_FUZZ (60s), and count the executions (PACKAGES)
+	.ci/fuzz $(or $(SIGNET_SOAK_FUZZ),60s) $(PACKAGES)
+
+.PHONY: fips
+fips: ## Run all tests in FIPS 140-3 mode, with fips140=only where Juju's libraries are not linked (PACKAGES)
+	.ci/fips $(PACKAGES)
 
 .PHONY: bench
 bench: ## Run all benchmarks for BENCHTIME each (PACKAGES)
@@ -86,6 +117,20 @@ vuln: $(GOVULNCHECK) ## Look for known vulnerabilities; needs https://vuln.go.de
 
 .PHONY: charm
 charm: $(foreach charm,$(CHARMS),$(ARCHES:%=dist/$(charm)_%.charm)) ## Pack dist/<charm>_<arch>.charm, byte for byte the same every time
+
+.PHONY: reproducible
+reproducible: ## Pack the charms here and from a copy elsewhere, and compare the bytes
+	.ci/reproducible
+
+.PHONY: sbom
+sbom: $(CYCLONEDX) $(ARCHES:%=dist/linux_%/signet) ## Write what the program is made of, read from its build information: dist/signet_<arch>.cdx.json
+	for arch in $(ARCHES); do \
+		$(CYCLONEDX) bin -json -std -noserial -notimestamp -version "$(VERSION)" -output dist/signet_$$arch.cdx.json dist/linux_$$arch/signet; \
+	done
+
+.PHONY: print-version
+print-version:
+	@echo "$(VERSION)"
 
 .PHONY: clean
 clean: ## Remove what was built; tools and Go's caches stay
@@ -114,6 +159,9 @@ $(GOLANGCI_LINT):
 $(KUBE_APISERVER):
 	cd e2e/kubernetes && go build -o $@ -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION) \
 		-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37" .
+
+$(CYCLONEDX):
+	GOBIN=$(@D) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
 
 $(GOVULNCHECK):
 	GOBIN=$(@D) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)

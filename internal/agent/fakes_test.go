@@ -22,6 +22,7 @@ type fakeUnit struct {
 	snap      juju.Snapshot
 	fail      error   // of the next snapshots
 	failing   []error // of the next commits, one each
+	recording error   // of what lies on the disk
 	turns     int
 	committed []juju.Changes
 	events    []string // in order: what was done to the outside world
@@ -88,7 +89,7 @@ func (f *fakeUnit) Lock(context.Context) (func() error, error) {
 	}, nil
 }
 
-func (f *fakeUnit) Survey() (map[string]string, error) { return nil, nil }
+func (f *fakeUnit) Survey() (map[string]string, error) { return nil, f.recording }
 
 func (f *fakeUnit) Append(...ledger.Entry) error {
 	f.note("record")

@@ -15,10 +15,15 @@ import (
 // recorded tells, as juju.Snapshot.Local, what the unit's record says of what is decided now: what was issued again and
 // again within the last hour, which decisions stand, and how far checkpoints reach.
 func (u *Unit) recorded() (map[string]string, error) {
+	const slack = time.Minute // the entries may be of another clock of the same machine
 	found, now := map[string]string{}, u.Now()
+	since, until := now.Add(-time.Hour), now.Add(slack)
 	err := u.Folder.View(func(l *ledger.Ledger) {
-		for key, at := range l.Repeats(now.Add(-time.Hour), provider.MaxRepeats) {
+		for key, at := range l.Repeats(since, until, provider.MaxRepeats) {
 			found[provider.RepeatedKey+key] = at.Add(time.Hour).UTC().Format(time.RFC3339)
+		}
+		for unit, issued := range l.Floods(since, until, provider.ManyIssues) {
+			found[provider.FloodKey+unit] = strconv.Itoa(issued)
 		}
 		for topic, fact := range l.Decided() {
 			found[provider.DecidedKey+topic] = fact
@@ -34,6 +39,11 @@ func (u *Unit) recorded() (map[string]string, error) {
 		}
 	})
 	return found, err
+}
+
+// recordFailure records that an action which may be on record as done came to nothing.
+func (u *Unit) recordFailure(action juju.Action, why error) error {
+	return u.Folder.Append(provider.ActionEntry(u.Now(), action, juju.Result{Failure: why.Error()}))
 }
 
 // beginTelling notes how long the record was before the first turn: what it holds then was told by others.

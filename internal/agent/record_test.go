@@ -108,12 +108,13 @@ func TestARefusalIsRecordedOnce(t *testing.T) {
 	require.Equal(t, "ca-not-allowed", denied[0].Code)
 	require.NotEmpty(t, denied[0].Reason)
 
-	// Allowed, then refused again: that is two more decisions.
+	// Allowed, then refused again to the next one: that is two more decisions. Who has a certificate keeps it.
 	c.session.snap.Config = map[string]any{"intermediate-applications": "etcd"}
 	c.turn()
 	issued := c.entries(ledger.Issued)
 	require.Equal(t, "etcd/0", issued[len(issued)-1].Unit)
 	c.session.snap.Config = nil
+	c.session.snap.Relations[1].RemoteUnits["etcd/1"] = juju.Bag{"unit_name": "etcd_1", "intermediate_cert_requests": `{"CA": {"sans": []}}`}
 	for range 2 {
 		c.turn()
 	}
@@ -227,6 +228,15 @@ func TestTheLifeOfACAIsRecorded(t *testing.T) {
 	require.Equal(t, "rotate-ca", actions[1].Item)
 	require.Equal(t, "step=advance", actions[1].Detail)
 	require.Equal(t, "done", actions[1].After)
+
+	// What was decided and could not be committed came to nothing, and the record says so.
+	c.session.fail = errors.New("the controller went away")
+	_, err := c.unit.Act(t.Context(), juju.Action{Name: "rotate-ca", Params: map[string]any{"step": "pause"}})
+	require.Error(t, err)
+	actions = c.entries(ledger.Action)
+	require.Len(t, actions, 4)
+	require.Equal(t, "failed", actions[3].After)
+	require.Contains(t, actions[3].Reason, "went away")
 }
 
 func TestWhatIsPublishedNoMoreIsRecorded(t *testing.T) {

@@ -49,6 +49,9 @@ func (u *Unit) take(ctx context.Context, action *juju.Action) (Outcome, error) {
 		return u.shown(ctx, action, Outcome{}, err)
 	}
 	outcome, err := u.turn(ctx, action)
+	if err != nil && action != nil {
+		err = errors.Join(err, u.recordFailure(*action, err))
+	}
 	outcome, err = u.shown(ctx, action, outcome, err)
 	return outcome, errors.Join(err, unlock())
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -67,4 +68,32 @@ func TestTurnEndsThoughOrdersFail(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, juju.Status{Level: juju.Blocked, Message: "cannot create the CA: not here"}, outcome.Status)
 	require.Equal(t, []string{"snapshot", "carry", "commit", "prune"}, f.events)
+}
+
+// fullDisk is an error as package disk gives it.
+type fullDisk struct{}
+
+func (fullDisk) Error() string { return "cannot write /x: no space left on device: free space there" }
+func (fullDisk) Blocks() bool  { return true }
+
+// What the machine keeps a turn from is shown, once: a status set again would be news to whoever watches. A hook's turn does
+// not fail then, and is taken again soon; of an action nobody knows whether it was done.
+func TestWhatTheMachineRefusesIsTheStatus(t *testing.T) {
+	t.Parallel()
+	f := idle()
+	f.recording = fmt.Errorf("recorded: %w", fullDisk{})
+	u := f.unit()
+	for range 2 {
+		outcome, err := u.Turn(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, juju.Status{Level: juju.Blocked, Message: fullDisk{}.Error()}, outcome.Status)
+		require.WithinDuration(t, u.Now().Add(time.Minute), outcome.Wake, 10*time.Second)
+	}
+	require.Equal(t, []juju.Changes{{Status: &juju.Status{Level: juju.Blocked, Message: fullDisk{}.Error()}}}, f.committed)
+	_, err := u.Act(t.Context(), juju.Action{Name: "backup"})
+	require.ErrorIs(t, err, fullDisk{})
+	f.recording = nil
+	outcome, err := u.Turn(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, juju.Active, outcome.Status.Level)
 }

@@ -19,17 +19,33 @@ import (
 )
 
 // Key is a private key or another secret text. It never prints itself: not through fmt, slog or an encoder. Only
-// Reveal gives the text.
-type Key struct{ text string }
+// Reveal gives the text. Two of them are not compared with ==: see Equal.
+type Key struct {
+	_    [0]func() // not comparable
+	text *string   // fmt asks no method of an unexported field's value, and prints where a pointer leads to as an address
+}
 
 // NewKey wraps secret text, usually a PKCS#8 PEM block.
-func NewKey(text string) Key { return Key{text} }
+func NewKey(text string) Key {
+	if text == "" {
+		return Key{}
+	}
+	return Key{text: &text}
+}
 
 // Reveal gives the secret text. Each caller is a place where a secret may leave the program.
-func (k Key) Reveal() string { return k.text }
+func (k Key) Reveal() string {
+	if k.text == nil {
+		return ""
+	}
+	return *k.text
+}
 
 // IsZero reports whether there is no secret.
-func (k Key) IsZero() bool { return k.text == "" }
+func (k Key) IsZero() bool { return k.text == nil }
+
+// Equal reports whether both are the same text.
+func (k Key) Equal(other Key) bool { return k.Reveal() == other.Reveal() }
 
 // String hides the secret from fmt.
 func (k Key) String() string {
@@ -39,8 +55,11 @@ func (k Key) String() string {
 	return "[secret key]"
 }
 
-// GoString hides the secret from %#v.
+// GoString hides the secret from %#v where a Key is printed as such.
 func (k Key) GoString() string { return k.String() }
+
+// Format hides the secret from all verbs: %d, for one, does not ask String.
+func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 
 // LogValue hides the secret from slog.
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }

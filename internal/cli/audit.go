@@ -235,6 +235,9 @@ func (p *program) tailCommand() *cobra.Command {
 			entries := slices.DeleteFunc(slices.Clone(found.Recorded), func(e ledger.Entry) bool {
 				return !everything && (e.Event == ledger.Ordered || e.Event == ledger.Reserved)
 			})
+			if about.output == "text" {
+				nameRevoked(entries, found.Recorded)
+			}
 			if err := p.printEntries(about.output, entries[max(0, len(entries)-number):]); err != nil {
 				return err
 			}
@@ -269,6 +272,21 @@ func (p *program) printEntries(output string, entries []ledger.Entry) error {
 	return table.Flush()
 }
 
+// nameRevoked says of revocations whose certificate it was, where this record has its issue.
+func nameRevoked(entries, recorded []ledger.Entry) {
+	issued := map[string]ledger.Entry{}
+	for _, entry := range recorded {
+		if entry.Event == ledger.Issued {
+			issued[entry.Serial] = entry
+		}
+	}
+	for i, entry := range entries {
+		if one, known := issued[entry.Serial]; known && entry.Event == ledger.Revoked {
+			entries[i].For, entries[i].App, entries[i].Unit, entries[i].Subject = one.For, one.App, one.Unit, one.Subject
+		}
+	}
+}
+
 func shown(text string, most int) string { return or(audit.Plain(text, most), "-") }
 
 func who(e ledger.Entry) string {
@@ -300,6 +318,8 @@ func what(e ledger.Entry) string {
 		return e.Subject + " in " + e.Item
 	case ledger.Denied, ledger.Reported:
 		return e.Item + ": " + e.Reason
+	case ledger.Revoked:
+		return strings.TrimSpace(e.Subject + " " + e.Reason)
 	}
 	return or(e.Reason, e.Subject)
 }

@@ -36,7 +36,7 @@ func flows() map[string]flow {
 		"first certificates": {before: func(*play) {}, steps: func(p *play) { p.relateConsumers(); p.settle() }},
 		"more certificates": {before: issued, steps: func(p *play) {
 			p.relation(legacyID).RemoteUnits = map[string]juju.Bag{"etcd/0": etcdBag("etcd_0", "10.0.0.1"), "etcd/1": etcdBag("etcd_1", "10.0.0.2")}
-			p.relation(requestsID).RemoteUnits = map[string]juju.Bag{"web/0": p.relation(requestsID).RemoteUnits["web/0"], "web/1": requestsBag(p, "b.example.com")}
+			p.moreRequests()
 			p.settle()
 		}},
 		"renewal":           {before: issued, steps: func(p *play) { month(p); p.settle() }},
@@ -101,6 +101,12 @@ func (p *play) relateConsumers() {
 	endpoint := juju.Endpoint{Name: "certificates", Interface: tlsInterface, Role: juju.Provides}
 	p.relate(legacyID, endpoint, "etcd", map[string]juju.Bag{"etcd/0": etcdBag("etcd_0", "10.0.0.1")})
 	p.relate(requestsID, endpoint, "web", map[string]juju.Bag{"web/0": requestsBag(p, "a.example.com")})
+}
+
+// moreRequests brings another unit that asks in the CSR dialect.
+func (p *play) moreRequests() {
+	relation := p.relation(requestsID)
+	relation.RemoteUnits = map[string]juju.Bag{"web/0": relation.RemoteUnits["web/0"], "web/1": requestsBag(p, "b.example.com")}
 }
 
 // requestsBag asks in the CSR dialect.

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -160,11 +159,8 @@ const peersID = 1
 // newPlay is a leader of signet with a peer relation and nothing else.
 func newPlay(t *testing.T) *play {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "signet-crash-") // t.TempDir's names are too long for some paths
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	p := &play{
-		t: t, dir: dir, out: &outside{}, now: noon(), taken: map[string]string{}, known: map[string]onDisk{}, issuers: map[string]*pretend{},
+		t: t, dir: t.TempDir(), out: &outside{}, now: noon(), taken: map[string]string{}, known: map[string]onDisk{}, issuers: map[string]*pretend{},
 		snap: juju.Snapshot{
 			Endpoints: []juju.Endpoint{
 				{Name: "certificates", Interface: tlsInterface, Role: juju.Provides},
@@ -270,7 +266,7 @@ func later(a, b time.Time) time.Time {
 func (p *play) act(done func(*play) bool, name string, params ...any) {
 	action := &juju.Action{Name: name, Params: map[string]any{}}
 	for i := 0; i < len(params); i += 2 {
-		action.Params[params[i].(string)] = params[i+1] //nolint:errcheck // a name is text
+		action.Params[params[i].(string)] = params[i+1]
 	}
 	for range 3 {
 		outcome, err := p.take(action)
@@ -361,128 +357,4 @@ func (p *play) relation(id int) *juju.Relation {
 	}
 	require.FailNow(p.t, "there is no such relation", "%d", id)
 	return nil
-}
-
-// aftermath is how long after a flow all is compared: what is kept only to answer an order again is gone then.
-const aftermath = 2 * time.Hour
-
-// rest lets the aftermath go by.
-func (p *play) rest() map[string]string {
-	p.now = p.now.Add(aftermath)
-	p.settle()
-	p.judgeNow()
-	return p.end()
-}
-
-// Each flow is played with each of its outside calls going wrong, in each way. Whatever it was, the unit comes to the same
-// end by itself as if nothing had happened, and at no moment is anything seen that must not be.
-func TestEveryOutsideCallMayGoWrong(t *testing.T) {
-	t.Parallel()
-	var points, plays atomic.Int64
-	t.Run("flows", func(t *testing.T) { // ends when all of them have
-		for name, f := range flows() {
-			for _, how := range ways() {
-				t.Run(name+", "+how.name, func(t *testing.T) {
-					t.Parallel()
-					p := newPlay(t)
-					whole := p.undisturbed(f)
-					for n, what := range whole.calls {
-						if whole.same(n, how) {
-							continue
-						}
-						before, steps := whole.until(p, n)
-						p.out.disturb(n+1-before, how)
-						p.playOn(steps, fmt.Sprintf("call %d of %d, %s: %s", n+1, len(whole.calls), what, how.name), whole.end)
-						plays.Add(1)
-					}
-					if how != ways()[0] {
-						return
-					}
-					points.Add(int64(len(whole.calls)))
-					for n := 1; n <= whole.commits; n++ {
-						p.set(whole.begin)
-						p.out.disturb(0, way{})
-						p.loses = n
-						p.playOn(f.steps, fmt.Sprintf("commit %d of %d is lost with its hook", n, whole.commits), whole.end)
-						plays.Add(1)
-					}
-				})
-			}
-		}
-	})
-	figure(t, "crash-points", "%d outside calls of %d flows went wrong in %d ways each, or were lost with their hook: %d plays",
-		points.Load(), len(flows()), len(ways()), plays.Load())
-}
-
-// undisturbed is what a flow came to that nothing disturbed.
-type undisturbed struct {
-	flow    flow
-	begin   scene
-	marks   []mark
-	calls   []string
-	commits int
-	end     map[string]string
-}
-
-// undisturbed plays a flow from its beginning.
-func (p *play) undisturbed(f flow) undisturbed {
-	p.t.Helper()
-	f.before(p)
-	whole := undisturbed{flow: f, begin: p.keep()}
-	p.set(whole.begin)
-	p.out.disturb(0, way{})
-	p.out.watch, p.marking = p.watch, true
-	f.steps(p)
-	p.marking = false
-	whole.calls, whole.commits, whole.marks = slices.Clone(p.out.calls), p.commits, slices.Clone(p.marks)
-	require.NotEmpty(p.t, whole.calls)
-	whole.end = p.rest()
-	return whole
-}
-
-// same reports whether a call that goes wrong in this way comes to the same as one that is played: what changes nothing
-// that lasts while there is power cannot be done or not, and a crash before it is one before the next call.
-func (r undisturbed) same(n int, how way) bool {
-	what := r.calls[n]
-	lasts := !strings.HasPrefix(what, "disk sync") && what != "rpc snapshot" && what != "run systemctl show"
-	inside := strings.HasPrefix(what, "carry") && n+1 < len(r.calls) && strings.HasPrefix(r.calls[n+1], "disk")
-	return how.done && !lasts || how.dies && (!lasts || inside) && n+1 < len(r.calls)
-}
-
-// until sets the last scene that is no later than so many calls, and gives how many came before it, and how it goes on.
-// What is before it is the same each time.
-func (r undisturbed) until(p *play, calls int) (before int, steps func(*play)) {
-	for _, one := range slices.Backward(r.marks) {
-		if one.calls <= calls {
-			p.set(one.scene)
-			return one.calls, func(p *play) { p.settle() }
-		}
-	}
-	p.set(r.begin)
-	return 0, r.flow.steps
-}
-
-// watch judges what can be seen after a call.
-func (p *play) watch(what string, err error) {
-	switch {
-	case err != nil:
-		p.judgeNow()
-	case strings.HasPrefix(what, "disk rename"):
-		p.judgePairs()
-	case strings.HasPrefix(what, "rpc commit"):
-		p.judgeBags()
-	}
-}
-
-// playOn plays what is left of a flow, with what goes wrong, and judges it.
-func (p *play) playOn(steps func(*play), what string, want map[string]string) {
-	p.t.Helper()
-	defer func() {
-		if p.t.Failed() {
-			p.t.Log(what)
-		}
-	}()
-	steps(p)
-	require.True(p.t, p.out.tripped() || p.out.failAt == 0, what)
-	require.Empty(p.t, differences(want, p.rest()), what)
 }

@@ -42,7 +42,7 @@ func TestWhoeverIsKilledNothingIsLost(t *testing.T) {
 	faulty, err := printInventory(chaos.within(), &bytes.Buffer{}, chaos.inventory(), installedJudges())
 	require.NoError(t, err)
 	require.Zero(t, faulty)
-	t.Logf("%d kills; %v; %s", chaos.kills, chaos.done, chaos.wasted())
+	figure(t, "kills", "%d agents were killed, and hooks with them; what happened meanwhile: %v; %s", chaos.kills, chaos.done, chaos.wasted())
 }
 
 func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {

@@ -43,6 +43,7 @@ func (s *story) runAction(ctx context.Context, w *bytes.Buffer, args []string) e
 	if err != nil {
 		return err
 	}
+	fmt.Fprintln(&s.told, result.Results, result.Message)
 	for _, key := range slices.Sorted(maps.Keys(result.Results)) {
 		if key != "return-code" && key != "stderr" {
 			fmt.Fprintf(w, "%s: %s\n", key, strings.TrimRight(fmt.Sprint(result.Results[key]), "\n"))
@@ -60,6 +61,7 @@ func (s *story) output(ctx context.Context, w *bytes.Buffer, args []string) erro
 	if err == nil && result.Status != "completed" {
 		err = errors.New(result.Message)
 	}
+	fmt.Fprintln(&s.told, result.Results)
 	fmt.Fprintln(w, result.Results[args[2]])
 	return err
 }

@@ -85,7 +85,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("FLEET", cmp.Or(os.Getenv("SIGNET_FLEET"), "4")) // units of each application in the story of many
 			env.Setenv("VECTORS", filepath.Join(charmDir, "testdata", "wire", "easyrsa-takeover"))
 			s.env = []string{"GORACE=atexit_sleep_ms=0"} // the race detector has every process wait a second at its end
-			env.Values[stageKey{}] = &story{
+			played := &story{
 				stage: s, work: env.WorkDir, requests: newRequestConsumer(), easyRSA: &easyRSA{ca: scriptedCA{name: "easyrsa"}},
 				selfSigned: &selfSigned{ca: scriptedCA{name: "self-signed"}},
 				refusing:   &selfSigned{ca: scriptedCA{name: "refusing"}, forbid: "forbidden.example.com"},
@@ -93,8 +93,9 @@ func TestScripts(t *testing.T) {
 				logged:     map[string]int{},
 				aged:       &selfSigned{ca: scriptedCA{name: "aged"}, aged: true, seen: map[string]bool{}},
 			}
+			env.Values[stageKey{}] = played
 			env.Defer(func() {
-				if err := errors.Join(s.close(), os.RemoveAll(dir)); err != nil {
+				if err := errors.Join(played.sweep(), s.close(), os.RemoveAll(dir)); err != nil {
 					t.Error(err)
 				}
 			})
@@ -117,6 +118,7 @@ type story struct {
 	aged       *selfSigned
 	refreshed  map[string]bool // applications that were made a signet
 	logged     map[string]int  // lines of Juju's log that were printed, by unit
+	told       bytes.Buffer    // results of actions, for the sweep
 }
 
 type storyCommand struct {

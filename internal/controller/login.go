@@ -210,7 +210,7 @@ func (s *sockets) dial(ctx context.Context, url string, config *tls.Config, addr
 	var socket *websocket.Conn
 	var response *http.Response
 	// A websocket begins with a SHA-1 that tells it from other protocols and protects nothing (RFC 6455, 4.2.2 and 10.8).
-	fips140.WithoutEnforcement(func() { socket, response, err = dialer.DialContext(ctx, url, nil) })
+	fips140.WithoutEnforcement(func() { socket, response, err = dialer.DialContext(ctx, url, nil) }) //nolint:bodyclose // it is, below
 	if err != nil {
 		_ = secured.Close()
 		if response != nil {

@@ -3,14 +3,17 @@
 package controller
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,6 +148,22 @@ func TestAnAgentConfThatIsNotThereSaysSo(t *testing.T) {
 	require.ErrorContains(t, err, "not a regular file")
 }
 
+// The library asks for this when the certificate is not of the CA in agent.conf and that names a host.
+func TestNoOtherTrustThanAgentConfsIsTaken(t *testing.T) {
+	t.Parallel()
+	for sentence, config := range map[string]*tls.Config{
+		"the machine's trust store": {},
+		"no verification":           {RootCAs: x509.NewCertPool(), InsecureSkipVerify: true},
+	} {
+		s := &sockets{ctx: t.Context(), connect: func(context.Context, string, string) (net.Conn, error) {
+			t.Error("nobody is dialled")
+			return nil, errors.New("dialled")
+		}}
+		_, err := s.dial(t.Context(), "wss://127.0.0.1:1/api", config, "127.0.0.1:1")
+		require.ErrorContains(t, err, "only the CA of agent.conf is trusted", sentence)
+	}
+}
+
 func TestEachRefusedLoginNamesTheNextStep(t *testing.T) {
 	t.Parallel()
 	who, err := readAgentConf(writeConf(t, nil, nil), "")
@@ -173,4 +192,13 @@ func TestEachRefusedLoginNamesTheNextStep(t *testing.T) {
 			require.NotContains(t, err.Error(), testPassword)
 		})
 	}
+}
+
+// Juju's library tries again with the CAs that the machine trusts where the controller's address is a name.
+func TestOnlyTheCAOfAgentConfIsTrusted(t *testing.T) {
+	t.Parallel()
+	dialled := &sockets{ctx: t.Context()}
+	conn, err := dialled.dial(t.Context(), "wss://controller.example.com:17070/api", &tls.Config{ServerName: "controller.example.com"}, "127.0.0.1:1")
+	require.Nil(t, conn)
+	require.ErrorContains(t, err, "below the CA in agent.conf")
 }

@@ -163,8 +163,8 @@ func (c *client) readContents(own []ownSecret) error {
 	if err := expect(len(own), len(results.Results), "secrets"); err != nil {
 		return err
 	}
-	for i, result := range results.Results {
-		content, err := contentFrom(result)
+	for i := range own {
+		content, err := contentFrom(results.Results[i])
 		switch {
 		case gone(err): // removed, or no longer for this unit: known, but not readable
 			continue

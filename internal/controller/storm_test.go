@@ -65,6 +65,7 @@ func TestAThousandAgentsDoNotComeBackAtOnce(t *testing.T) {
 				}
 				return &fakeConnection{broken: make(chan error)}, nil
 			})
+			t.Cleanup(conns[n].Close)
 		}
 		time.Sleep(away + backoffCap + time.Second) // whoever failed just before waits no longer than the cap
 		synctest.Wait()
@@ -91,9 +92,6 @@ func TestAThousandAgentsDoNotComeBackAtOnce(t *testing.T) {
 		}
 		t.Logf("%d dials in %d s; per second at first %v; later at most %d; when it is back at most %d, over %d s",
 			len(dials), len(counts), counts[:10], slices.Max(counts[30:]), slices.Max(counts[back:]), len(counts)-back)
-		for _, c := range conns {
-			c.Close()
-		}
 	})
 }
 
@@ -115,6 +113,7 @@ func TestAFleetComesBackSpread(t *testing.T) {
 			config := s.config(fmt.Sprintf("signet/%d", n))
 			config.Dial, config.Random = network.Dial, random(n)
 			conns = append(conns, Start(config))
+			t.Cleanup(conns[n].Close)
 		}
 		connected := func() (count int) {
 			for _, c := range conns {
@@ -144,9 +143,6 @@ func TestAFleetComesBackSpread(t *testing.T) {
 		for tenth, count := range tenths[:10] {
 			require.LessOrEqual(t, count, 60, "tenth %d", tenth)
 			require.Positive(t, count, "tenth %d", tenth)
-		}
-		for _, c := range conns {
-			c.Close()
 		}
 	})
 }

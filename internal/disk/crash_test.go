@@ -39,7 +39,7 @@ func TestACrashLeavesTheOldBundleOrTheNew(t *testing.T) {
 			dir := filepath.Join(folder.Root(), "files", "certificates")
 			key, certificate := cert.NewKey(read(t, dir, "server.key")), read(t, dir, "server.crt")
 			installed := survey(t, folder)["bundle.certificates"]
-			if key == one {
+			if key.Equal(one) {
 				require.False(t, acknowledged)
 				require.Equal(t, crtOne, certificate)
 				require.Equal(t, "old", read(t, dir, "ca.crt"))

@@ -204,9 +204,10 @@ func TestTheJournalRemembersWhatItDoesNotKnow(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, found)
 	require.Equal(t, "etcd/0", certificate.For)
-	_, found, err = folder.Journal().Serial("a3")
+	certificate, found, err = folder.Journal().Serial("a3")
 	require.NoError(t, err)
 	require.True(t, found)
+	require.True(t, certificate.Remembered, "which tells it from what this unit did")
 	require.NoError(t, folder.Journal().View(func(l *ledger.Ledger) { require.Equal(t, 2, l.Len()) }))
 
 	// A revocation told twice is recorded once.

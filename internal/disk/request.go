@@ -79,7 +79,7 @@ func (f *Folder) newKey(o order.MakeRequest) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if standing, _, err := f.readKey(o.Name); err != nil || standing != encoded {
+	if standing, _, err := f.readKey(o.Name); err != nil || !standing.Equal(encoded) {
 		if err := f.write([]byte(encoded.Reveal()), keysName, o.Name+".key"); err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -87,7 +88,7 @@ func issuerOf(request *ocsp.Request) issuerID {
 
 // same reports whether this is what the view says. One that says nothing is read all the same, the first time.
 func (c *content) same(view View) bool {
-	return c.files != nil && slices.Equal(c.view.Authorities, view.Authorities)
+	return c.files != nil && reflect.DeepEqual(c.view.Authorities, view.Authorities)
 }
 
 // read reads all that can be read.

@@ -51,6 +51,9 @@ func (e Entry) Askers() (unit, relation string) {
 	return relation + " " + e.Unit, relation
 }
 
+// noAsker is the unit of entries that nobody asked for.
+const noAsker = "0 "
+
 // These begin what is recorded in place of the refusals that are too many.
 const (
 	overflowItem         = "more refusals in the hour from "

@@ -124,25 +124,43 @@ func (l *Ledger) Failing(order string) bool {
 	return last == Ordered || last == Refused
 }
 
-// Repeats tells what was issued to the same for the same names at least so often since a time: by Entry.Key, the time of
-// the issue that many before the last.
-func (l *Ledger) Repeats(since time.Time, often int) map[string]time.Time {
-	times := map[string][]time.Time{}
-	for _, entry := range slices.Backward(l.entries) {
-		if entry.Time.Before(since) {
-			break // entries are in the order of their time, but for those of other programs
-		}
-		if entry.Event == Issued {
-			times[entry.Key()] = append(times[entry.Key()], entry.Time)
-		}
-	}
+// Repeats tells what was issued to the same for the same names at least so often between two times: by Entry.Key, the time
+// of the issue that many before the last.
+func (l *Ledger) Repeats(since, until time.Time, often int) map[string]time.Time {
 	repeated := map[string]time.Time{}
-	for key, issues := range times {
+	for key, issues := range l.issuesBetween(since, until, Entry.Key) {
 		if len(issues) >= often {
 			repeated[key] = issues[often-1]
 		}
 	}
 	return repeated
+}
+
+// Floods tells to whom at least so many certificates were issued between two times, and how many: by the first of
+// Entry.Askers.
+func (l *Ledger) Floods(since, until time.Time, many int) map[string]int {
+	floods := map[string]int{}
+	for unit, issues := range l.issuesBetween(since, until, func(e Entry) string { unit, _ := e.Askers(); return unit }) {
+		if len(issues) >= many && unit != noAsker {
+			floods[unit] = len(issues)
+		}
+	}
+	return floods
+}
+
+// issuesBetween gives the times of issues, the last one first, by what tells them apart. What is dated later was issued
+// while the clock was ahead.
+func (l *Ledger) issuesBetween(since, until time.Time, by func(Entry) string) map[string][]time.Time {
+	times := map[string][]time.Time{}
+	for _, entry := range slices.Backward(l.entries) {
+		if entry.Time.Before(since) {
+			break // entries are in the order of their time, but for those of other programs
+		}
+		if entry.Event == Issued && !entry.Time.After(until) {
+			times[by(entry)] = append(times[by(entry)], entry.Time)
+		}
+	}
+	return times
 }
 
 // IsRevoked reports whether a serial number is known to be revoked.

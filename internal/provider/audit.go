@@ -40,7 +40,7 @@ func (s *step) audit() {
 		return
 	}
 	s.keepCheckpoint()
-	if len(s.decision.Orders) > 0 {
+	if len(s.decision.Orders) > 0 { // all of this would be found again
 		return
 	}
 	s.recordRoles()
@@ -55,12 +55,17 @@ func (s *step) audit() {
 
 // recordOnce records a decision unless it stands.
 func (s *step) recordOnce(entry ledger.Entry) {
-	topic := entry.Topic()
-	if s.decided[topic] || s.snap.Local[DecidedKey+topic] == entry.Fact() {
+	if s.stands(entry) {
 		return
 	}
-	s.decided[topic] = true
+	s.decided[entry.Topic()] = true
 	s.decision.Record = append(s.decision.Record, entry)
+}
+
+// stands reports whether a decision is on record, or about to be.
+func (s *step) stands(entry ledger.Entry) bool {
+	topic := entry.Topic()
+	return s.decided[topic] || s.snap.Local[DecidedKey+topic] == entry.Fact()
 }
 
 // recordDenials records refusals, of which nobody can have too many recorded within an hour. That there is no CA is
@@ -79,12 +84,9 @@ func (s *step) recordDenials(event ledger.Event, denials []dialect.Denial) {
 			Ask: cut(string(denial.Ask), maxReason), Item: cut(denial.Item, maxItem), Code: string(denial.Code), Rule: denial.Rule,
 			Reason: cut(denial.Reason, maxReason),
 		}
-		topic := entry.Topic()
-		if s.decided[topic] || s.snap.Local[DecidedKey+topic] == entry.Fact() {
-			continue
-		}
 		unit, relation := entry.Askers()
 		switch {
+		case s.stands(entry): // and counts no more
 		case s.denialsOf(unit) >= ledger.MaxDenials:
 			s.recordOnce(entry.Overflow(false))
 		case s.denialsOf(relation) >= ledger.MaxRelationDenials:

@@ -3,6 +3,7 @@
 package provider
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -44,4 +45,19 @@ func TestReportsAndRefusalsAreRecorded(t *testing.T) {
 	require.Empty(t, again.decision.Record)
 	again.recordDenials(ledger.Denied, []dialect.Denial{reported})
 	require.Len(t, again.decision.Record, 1, "it is refused now")
+}
+
+// However many refusals stand, a new one is recorded: they were counted in their hour.
+func TestRefusalsThatStandCountNoMore(t *testing.T) {
+	t.Parallel()
+	s := &step{decided: map[string]bool{}, denied: map[string]int{}, snap: juju.Snapshot{Local: map[string]string{}}}
+	var denials []dialect.Denial
+	for n := range 3 * ledger.MaxDenials {
+		denials = append(denials, dialect.Denial{Relation: 3, Unit: "etcd/0", Item: fmt.Sprint(n), Code: dialect.Malformed})
+		entry := ledger.Entry{Event: ledger.Denied, Relation: 3, Unit: "etcd/0", Item: fmt.Sprint(n), Code: string(dialect.Malformed)}
+		s.snap.Local[DecidedKey+entry.Topic()] = entry.Fact()
+	}
+	s.recordDenials(ledger.Denied, append(denials, dialect.Denial{Relation: 3, Unit: "etcd/0", Item: "new", Code: dialect.Malformed}))
+	require.Len(t, s.decision.Record, 1)
+	require.Equal(t, "new", s.decision.Record[0].Item)
 }

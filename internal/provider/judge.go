@@ -64,6 +64,8 @@ func (s *step) judge(issued cert.Issued, spec cert.Spec, ask dialect.Ask) verdic
 	case retiring:
 		result.due, result.reason = true, "its CA is being replaced"
 		result.urgent = s.urgent(leaf)
+	case s.early(leaf.NotBefore):
+		result.reason = "it is not valid yet: the clock was ahead when it was issued"
 	case !s.renewable(leaf):
 		result.keep = true
 	case !s.now.Before(renewAt(leaf, ask)):
@@ -74,6 +76,13 @@ func (s *step) judge(issued cert.Issued, spec cert.Spec, ask dialect.Ask) verdic
 	}
 	return result
 }
+
+// clockSlack is how far the clocks of machines may be apart without anybody drawing conclusions from it.
+const clockSlack = time.Hour
+
+// early reports whether something begins so late that a clock must have been ahead when it was made. Nobody takes it for
+// valid before its time comes, which may be years.
+func (s *step) early(begin time.Time) bool { return s.now.Before(begin.Add(-clockSlack)) }
 
 // holds reports whether a revocation is for good, so that the same ask gets nothing else: because who asks may have
 // nothing any more, or because the request's key, which the authority cannot change, is not to be trusted.

@@ -6,12 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/ledger"
+	"github.com/signet-charm/signet/internal/order"
 )
 
 // paceKey is where the peer application bag remembers whose certificates were renewed within the last hour, so that the
@@ -104,14 +105,36 @@ const (
 	MaxRepeats  = 3
 )
 
-// cut reports whether something asks in circles: it was given the same again and again, and does not take it.
-func (s *step) cut(wanted string, names cert.Names) (time.Time, bool) {
-	until, err := time.Parse(time.RFC3339, s.snap.Local[RepeatedKey+ledger.Entry{For: wanted, Names: names.List()}.Key()])
-	if err != nil || !s.now.Before(until) {
-		return time.Time{}, false
+// FloodKey begins the keys of Snapshot.Local that tell to whom many certificates were issued within the last hour: the rest
+// is the first of ledger.Entry.Askers, the value how many they were. Who has fewer than ManyIssues is not told of.
+const (
+	FloodKey   = "issued."
+	ManyIssues = 100
+)
+
+// floods is how many times requests-per-unit a unit may be issued certificates within an hour.
+const floods = 5
+
+// tooOften refuses to sign for now what somebody asks for in circles, because it was given the same again and again and does
+// not take it, and what a unit asks for that was given very much within the hour. Renewals nobody asked for.
+func (s *step) tooOften(ask dialect.Ask, wanted order.Sign, why verdict) *dialect.Denial {
+	names := wanted.Spec.Names.With(ask.Names)
+	until, err := time.Parse(time.RFC3339, s.snap.Local[RepeatedKey+ledger.Entry{For: wanted.For, Names: names.List()}.Key()])
+	if err == nil && s.now.Before(until) {
+		s.wake(until)
+		s.repeats++
+		return s.deny(ask, dialect.Repeated, fmt.Sprintf(
+			"issued %d times within an hour, but it is asked for again; again from %s", MaxRepeats, until.Format(time.RFC3339)))
 	}
-	s.wake(until)
-	return until, true
+	unit, _ := ledger.Entry{Relation: ask.Relation, Unit: ask.Unit}.Askers()
+	issued, err := strconv.Atoi(s.snap.Local[FloodKey+unit])
+	if limit := floods * s.settings.RequestsPerUnit; err == nil && issued >= limit && !why.due {
+		s.wake(s.now.Add(retry))
+		denial := s.deny(ask, dialect.TooMany, fmt.Sprintf("%d certificates or more were issued to it within an hour", limit))
+		denial.Rule, denial.Fix = "quota", fmt.Sprintf("juju config %s requests-per-unit=%d", s.snap.Application(), min(1000, 2*s.settings.RequestsPerUnit))
+		return denial
+	}
+	return nil
 }
 
 // window is the part of the week in which renewals may happen that nobody waits for, in UTC; the zero value is all of it.

@@ -5,7 +5,6 @@ package provider
 import (
 	"crypto/x509"
 	"fmt"
-	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
@@ -120,10 +119,8 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		}
 		wanted := s.sign(ask, spec, verdict)
 		wanted.Rule = terms.verdict.Rule
-		if until, cut := s.cut(wanted.For, spec.Names.With(ask.Names)); cut {
-			s.repeats++
-			return s.dress(ask, current), s.deny(ask, dialect.Repeated, fmt.Sprintf(
-				"issued %d times within an hour, but it is asked for again; again from %s", MaxRepeats, until.Format(time.RFC3339)))
+		if denial := s.tooOften(ask, wanted, verdict); denial != nil {
+			return s.dress(ask, current), denial
 		}
 		answer, done := s.obtain(wanted)
 		if answer.State != "" {

@@ -161,9 +161,17 @@ func (s *step) publishRevoked() {
 // listed is what the list of a CA has to say: what ended by itself is left out once a list has said it after that
 // (RFC 5280, 3.3).
 func (s *step) listed(generation int) []cert.Revocation {
-	return slices.DeleteFunc(slices.Clone(s.revoked[generation]), func(one cert.Revocation) bool {
-		return !one.Ends.IsZero() && s.now.After(one.Ends.Add(2*listLife))
-	})
+	return slices.DeleteFunc(slices.Clone(s.revoked[generation]), func(one cert.Revocation) bool { return s.said(generation, one) })
+}
+
+// said reports whether a certificate has ended, and a list has said after its end, for as long as a list is good, that it
+// was revoked. A clock that is ahead for a moment makes nobody forget it.
+func (s *step) said(generation int, one cert.Revocation) bool {
+	if one.Ends.IsZero() || !s.now.After(one.Ends.Add(2*listLife)) {
+		return false
+	}
+	standing := parseList(s.peers.OwnApp[crlKey(generation)])
+	return standing != nil && standing.ThisUpdate.After(one.Ends) && s.now.After(standing.ThisUpdate.Add(listLife/2))
 }
 
 // remembered is what is to be written down: besides that, what was revoked for good and asked for again, and keys that are
@@ -174,7 +182,7 @@ func (s *step) remembered(generation int, onRecord bool) []cert.Revocation {
 		list[i].Held = list[i].Held || s.withheld[list[i].Serial]
 	}
 	return slices.DeleteFunc(list, func(one cert.Revocation) bool {
-		over := !onRecord || !one.Ends.IsZero() && s.now.After(one.Ends.Add(2*listLife))
+		over := !onRecord || s.said(generation, one)
 		return over && one.Key == "" && !one.Held
 	})
 }
@@ -204,7 +212,7 @@ func (s *step) signList(bag juju.Bag, key string, a authority, list []cert.Revoc
 		renew := standing.NextUpdate.Add(-listLife / 2)
 		// One that another CA of this generation signed, which a restored one took the place of, is none.
 		ours := standing.CheckSignatureFrom(a.certificate) == nil
-		if ours && lists(standing, list) && s.now.Before(renew) {
+		if ours && lists(standing, list) && s.now.Before(renew) && !s.early(standing.ThisUpdate) {
 			s.wake(renew)
 			return
 		}
@@ -275,7 +283,7 @@ func (s *step) keepResponder(a authority) {
 	replaces := ""
 	if standing, err := cert.Parse(secret.Content[certMember]); err == nil && cert.IssuedBy(standing, a.certificate) {
 		renew := cert.RenewAt(standing)
-		if s.now.Before(renew) {
+		if s.now.Before(renew) && !s.early(standing.NotBefore) {
 			s.wake(renew)
 			return
 		}

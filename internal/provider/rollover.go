@@ -28,6 +28,7 @@ func (s *step) rollOver() {
 	if s.current.slot == nil {
 		return
 	}
+	s.undoEarly()
 	if s.record.Next == nil && !s.record.Paused && s.rolloverDue() {
 		s.beginRollover(cert.Subject{})
 	}
@@ -46,6 +47,17 @@ func (s *step) rollOver() {
 	}
 	if s.record.Next == nil && len(s.record.Retiring) == 0 {
 		s.record.Paused = false // there is nothing left to be held up
+	}
+}
+
+// undoEarly goes back from a CA that was made while the clock was ahead: nobody takes it for valid yet, and the one before
+// it has not ended.
+func (s *step) undoEarly() {
+	if s.next.slot != nil && s.early(s.next.certificate.NotBefore) {
+		s.goBack()
+	}
+	if s.early(s.current.certificate.NotBefore) && s.record.Next == nil && len(s.retiring) > 0 && !s.early(s.retiring[0].certificate.NotBefore) {
+		s.goBack()
 	}
 }
 

@@ -302,3 +302,54 @@ func jsonText(t *testing.T, value any) string {
 	require.NoError(t, err)
 	return string(text)
 }
+
+// Who asks for something new all the time is signed for no more within the hour, while its neighbours and renewals are.
+func TestAUnitThatWasGivenVeryMuchWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	turn(t, w, noon)
+	w.survey()
+	w.snap.Local[provider.FloodKey+"7 web/0"] = "500"
+	flood, other := goodRequest(t), goodRequest(t)
+	w.asks(7, "web", map[string][]string{"web/0": {flood}, "web/1": {other}})
+	plan := unit.Decide(noon, w.snap, nil)
+	var units []string
+	for _, o := range plan.Orders {
+		if sign, ok := o.(order.Sign); ok {
+			units = append(units, sign.Asker.Unit)
+		}
+	}
+	require.Equal(t, []string{"web/1"}, units)
+	w.snap = juju.Apply(w.snap, plan.Changes)
+	_, faults := w.answers(7)
+	require.Contains(t, faults[flood], "999 too-many: 500 certificates or more were issued to it within an hour")
+	require.False(t, plan.Wake.After(noon.Add(time.Hour)), "it is looked at again by itself")
+}
+
+// Only applications that use their server certificates as clients among themselves get ones that are good for both, where
+// the operator says who these are; the client certificate that all units of a relation share is another in each.
+func TestServersAreClientsOnlyWhereTheyMustBe(t *testing.T) {
+	t.Parallel()
+	both := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	for option, webs := range map[string][]x509.ExtKeyUsage{"": both, "etcd ovn-central": {x509.ExtKeyUsageServerAuth}} {
+		w := newWorld(t)
+		w.snap.Config = map[string]any{"strict-server-usage": option}
+		etcd := legacyRelation(7, map[string]juju.Bag{"etcd/0": {"unit_name": "etcd_0", "common_name": "10.0.0.1"}})
+		web := legacyRelation(8, map[string]juju.Bag{"web/0": {"unit_name": "web_0", "common_name": "10.0.0.2"}})
+		web.RemoteApp = "web"
+		w.snap.Relations = append(w.snap.Relations, etcd, web)
+		turn(t, w, noon)
+		for id, expected := range map[int][]x509.ExtKeyUsage{1: both, 2: webs} {
+			bag := w.snap.Relations[id].OwnUnit
+			leaf, err := cert.Parse(bag[map[int]string{1: "etcd_0", 2: "web_0"}[id]+".server.cert"])
+			require.NoError(t, err)
+			require.Equal(t, expected, leaf.ExtKeyUsage, "strict-server-usage=%q", option)
+			shared, err := cert.Parse(bag["client.cert"])
+			require.NoError(t, err)
+			require.Equal(t, "global-client", shared.Subject.CommonName)
+			require.Equal(t, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, shared.ExtKeyUsage)
+		}
+		require.NotEqual(t, w.snap.Relations[1].OwnUnit["client.key"], w.snap.Relations[2].OwnUnit["client.key"])
+		atRest(t, w, noon)
+	}
+}

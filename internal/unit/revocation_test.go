@@ -256,7 +256,7 @@ func TestRequestsInCirclesAreCut(t *testing.T) {
 		w.snap.Relations[1].RemoteUnits["web/0"] = askFor(t, newRequest(t, "web.example.com"), false)
 		w.survey()
 		var repeated map[string]time.Time
-		require.NoError(t, w.folder.View(func(l *ledger.Ledger) { repeated = l.Repeats(now.Add(-time.Hour), 3) }))
+		require.NoError(t, w.folder.View(func(l *ledger.Ledger) { repeated = l.Repeats(now.Add(-time.Hour), now.Add(time.Hour), 3) }))
 		for key, at := range repeated {
 			w.snap.Local["repeated."+key] = at.Add(time.Hour).UTC().Format(time.RFC3339)
 		}
