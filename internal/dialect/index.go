@@ -82,10 +82,12 @@ func (x *Index) topLevel(ask Ask) (cert.Issued, bool) {
 	if !found {
 		return cert.Issued{}, false
 	}
-	if leaf, err := cert.ParseCertificate(issued.Certificate); err != nil || !speaksFor(leaf, ask.CommonName) {
-		return cert.Issued{}, false // another request's answer
+	leaf, err := cert.ParseCertificate(issued.Certificate)
+	fits := err == nil && speaksFor(leaf, ask.CommonName)
+	if !fits && x.rel.RemoteUnits[ask.Unit][keyCommonName] != ask.CommonName {
+		return cert.Issued{}, false // another request's answer; that of the place's own is the one to be replaced
 	}
-	return issued, true
+	return issued, fits
 }
 
 // speaksFor reports whether a certificate was made for a common name. One that is too long to stand in a subject is
