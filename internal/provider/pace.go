@@ -109,7 +109,7 @@ const (
 // is the first of ledger.Entry.Askers, the value how many they were. Who has fewer than ManyIssues is not told of.
 const (
 	FloodKey   = "issued."
-	ManyIssues = 100
+	ManyIssues = floods // requests-per-unit may be 1
 )
 
 // floods is how many times requests-per-unit a unit may be issued certificates within an hour.
