@@ -56,7 +56,7 @@ test: ## Run all tests (PACKAGES), have Kubernetes' own client judge what is wri
 
 .PHONY: race
 race: ## Run all tests with the race detector, which needs a C compiler (PACKAGES)
-	CGO_ENABLED=1 SIGNET_KILLS=8 go test -race $(PACKAGES)
+	CGO_ENABLED=1 SIGNET_KILLS=8 SIGNET_REQUESTS=500 go test -race $(PACKAGES)
 
 .PHONY: e2e-kubernetes
 e2e-kubernetes: $(KUBE_APISERVER) ## Have a real kube-apiserver, etcd and kubectl use what is laid on disk; builds the first once, for 12 minutes
@@ -84,6 +84,11 @@ SOAK_KILLS ?= 400
 soak-kills: ## Kill (SIGKILL) agents and hooks, and processes that write and that certify: 1,000 times in all
 	SIGNET_KILLS=$(SOAK_AGENT_KILLS) go test -count=1 -timeout 20m -v -run '^TestWhoeverIsKilledNothingIsLost$$' ./internal/cli
 	SIGNET_KILLS=$(SOAK_KILLS) go test -count=1 -timeout 10m -v -run 'UnderKill$$' ./internal/disk
+
+# The time limit ends the run half a minute early, and it says how far it came.
+.PHONY: soak-million
+soak-million: ## Have a million requests, honest and hostile, decided, and each certificate judged; 10 minutes at most
+	GOGC=400 SIGNET_REQUESTS=1000000 go test -count=1 -timeout 630s -v -run '^TestRequestsGetOnlyWhatThePolicyAllows$$' ./internal/misissue
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (PACKAGES)

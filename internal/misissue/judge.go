@@ -236,13 +236,3 @@ func (h *hearing) forClients() bool {
 	}
 	return h.cert.IsCA || len(h.cert.ExtKeyUsage)+len(h.cert.UnknownExtKeyUsage) == 0 // without the extension: good for all
 }
-
-// forServers reports whether whoever has the certificate can use it as a server.
-func (h *hearing) forServers() bool {
-	for _, usage := range h.cert.ExtKeyUsage {
-		if usage == x509.ExtKeyUsageServerAuth || usage == x509.ExtKeyUsageAny {
-			return true
-		}
-	}
-	return h.cert.IsCA || len(h.cert.ExtKeyUsage)+len(h.cert.UnknownExtKeyUsage) == 0
-}

@@ -47,7 +47,7 @@ func NameOf(kind int, content []byte) Name { return Name{kind, content} }
 // Kinds of names.
 const (
 	Constructed = 0x20
-	OtherName   = Constructed | 0
+	OtherName   = Constructed
 	Mail        = 1
 	DNSName     = 2
 	Directory   = Constructed | 4
