@@ -11,6 +11,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"math/big"
 	"net"
 	"strconv"
 	"testing"
@@ -35,8 +36,7 @@ func kindSamples() map[cert.Kind]cert.Spec {
 	}
 }
 
-// variants change what is ordered in ways that every kind and key type must bear. Name constraints of the authority are to
-// be one more.
+// variants change what is ordered in ways that every kind and key type must bear.
 func variants() map[string]func(*order.Sign) {
 	return map[string]func(*order.Sign){
 		"as it is": func(*order.Sign) {},
@@ -46,6 +46,70 @@ func variants() map[string]func(*order.Sign) {
 				Issuer: []string{"http://ca.example.com:8880/ca/1.crt"},
 			}
 		},
+		"for some names only": func(o *order.Sign) {
+			if o.Spec.Kind == cert.Intermediate {
+				o.Spec.Constraints = &cert.Constraints{Domains: []string{"example.internal"}, Networks: []string{"10.0.0.0/8", "fd00::/8"}}
+			}
+		},
+		"for no addresses, without an organization": func(o *order.Sign) {
+			if o.Spec.Kind == cert.Intermediate {
+				o.Spec.Constraints = &cert.Constraints{Domains: []string{"example.internal"}}
+			}
+			if o.Spec.Request != "" {
+				o.Spec.Without = []string{"etcd", "system:nodes", "Example"}
+			}
+		},
+		"for no names": func(o *order.Sign) {
+			if o.Spec.Kind == cert.Intermediate {
+				o.Spec.Constraints = &cert.Constraints{}
+			}
+		},
+	}
+}
+
+// A CA that may issue for some names only is believed for these by Go, OpenSSL and GnuTLS, and for others by none of them.
+func TestAConstrainedCAIsBelievedWithinItsNamesOnly(t *testing.T) {
+	t.Parallel()
+	memory := newMemory()
+	signer := memory.create(t, cert.P256)
+	private, err := cert.P256.Generate(rand.Reader)
+	require.NoError(t, err)
+	key, err := cert.EncodeKey(private)
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		constraints cert.Constraints
+		believed    bool
+	}{
+		"a.example.internal": {cert.Constraints{Domains: []string{"example.internal"}, Networks: []string{"10.0.0.0/8"}}, true},
+		"a.example.com":      {cert.Constraints{Domains: []string{"example.internal"}, Networks: []string{"10.0.0.0/8"}}, false},
+		"10.1.2.3":           {cert.Constraints{Domains: []string{"example.internal"}, Networks: []string{"10.0.0.0/8"}}, true},
+		"192.168.0.1":        {cert.Constraints{Domains: []string{"example.internal"}, Networks: []string{"10.0.0.0/8"}}, false},
+		"10.0.0.1":           {cert.Constraints{Domains: []string{"example.internal"}}, false},
+		"fd00::1":            {cert.Constraints{Domains: []string{"example.internal"}}, false},
+		"b.example.internal": {cert.Constraints{Networks: []string{"10.0.0.0/8"}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			made := done(t, memory.open(), order.Sign{
+				Ask: name, Spec: cert.Spec{Kind: cert.Intermediate, CommonName: "Issuing CA", Life: 24 * time.Hour, Constraints: &c.constraints},
+				Key: key, KeyType: cert.P256, Signer: signer, NotBefore: time.Now().Add(-time.Minute),
+			})
+			issuing := parse(t, made.Issued.Certificate)
+			names, err := cert.ParseNames([]string{name})
+			require.NoError(t, err)
+			// Without a common name, which GnuTLS would take for a host's where there are addresses only.
+			template, err := cert.Template(cert.Spec{Kind: cert.Server, Names: names, ServerAuth: true, Life: time.Hour},
+				issuing, private.Public(), big.NewInt(1<<32), time.Now())
+			require.NoError(t, err)
+			der, err := x509.CreateCertificate(rand.Reader, template, issuing, private.Public(), private)
+			require.NoError(t, err)
+			issued := cert.Issued{Certificate: cert.Encode(der), Issuers: []string{made.Issued.Certificate, signer.Certificate}}
+			if c.believed {
+				catest.Judge(t, issued)
+			} else {
+				catest.Disbelieve(t, issued)
+			}
+		})
 	}
 }
 

@@ -38,6 +38,34 @@ func Judge(t *testing.T, issued cert.Issued) {
 	}
 }
 
+// Disbelieve asks the same whether they refuse a server's certificate that was made against the rules of its issuers.
+func Disbelieve(t *testing.T, issued cert.Issued) {
+	t.Helper()
+	leaf := parse(t, issued.Certificate)
+	root := issued.Issuers[len(issued.Issuers)-1]
+	between := strings.Join(issued.Issuers[:len(issued.Issuers)-1], "")
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: pool(t, root), Intermediates: pool(t, between)})
+	require.Error(t, err)
+	folder := t.TempDir()
+	for name, content := range map[string]string{"leaf": issued.Certificate, "between": between, "root": root} {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600))
+	}
+	for program, arguments := range map[string][]string{
+		"openssl":  {"verify", "-x509_strict", "-CAfile", "root", "-untrusted", "between", "leaf"},
+		"certtool": {"--verify", "--load-ca-certificate", "root"},
+	} {
+		path, err := exec.LookPath(program)
+		if err != nil {
+			t.Logf("%s is not installed: its opinion is not asked", program)
+			continue
+		}
+		command := exec.Command(path, arguments...)
+		command.Dir, command.Stdin = folder, strings.NewReader(issued.Certificate+between)
+		output, err := command.CombinedOutput()
+		require.Error(t, err, "%s believes it: %s", program, output)
+	}
+}
+
 func pool(t *testing.T, text string) *x509.CertPool {
 	t.Helper()
 	found := x509.NewCertPool()
