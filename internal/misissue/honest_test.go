@@ -33,6 +33,9 @@ func (a asker) address() string {
 
 func (a asker) host() string { return fmt.Sprintf("juju-%d-%d", a.relation, a.number) }
 
+// first is the host of the application's first unit.
+func (a asker) first() string { return fmt.Sprintf("juju-%d-0", a.relation) }
+
 // legacy makes one request of the legacy dialect.
 func (a asker) legacy(kind Kind, name string, names ...string) *ask {
 	return &ask{relation: a.relation, app: a.app, unit: a.unit, legacy: true, kind: kind, commonName: name, names: names, honest: true}

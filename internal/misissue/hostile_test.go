@@ -88,7 +88,7 @@ func (a asker) hostile(r *rand.Rand) []*ask {
 	if r.IntN(60) == 0 {
 		one.text = spoil(r, one.text)
 	}
-	if r.IntN(40) == 0 {
+	if r.IntN(40) == 0 && !strings.Contains(string(one.der), a.first()) { // who writes for the whole application comes before its units
 		one.unit = ""
 	}
 	return []*ask{one}
@@ -99,6 +99,10 @@ func (a asker) change(r *rand.Rand, d *forge.Request) {
 	name := func() string { return pick(r, hostNames()...) }
 	set := func(list []forge.RDN, one ...forge.RDN) []forge.RDN { return append(slices.Clone(list), one...) }
 	changes := []func(){
+		func() { // the first unit's node, which it has itself
+			d.Subject = []forge.RDN{forge.Organization("system:nodes"), forge.CommonName("system:node:" + a.first())}
+			d.Names, d.Usages = nil, []asn1.ObjectIdentifier{oidClientAuth}
+		},
 		func() { d.Subject = []forge.RDN{forge.CommonName(pick(r, clientNames()...))} },
 		func() {
 			d.Subject = []forge.RDN{forge.CommonName(pick(r, clientNames()...))}
@@ -248,6 +252,9 @@ func (a asker) hostileLegacy(r *rand.Rand) []*ask {
 	name := pick(r, pick(r, hostNames()...), pick(r, hostAddresses()...), pick(r, clientNames()...), pick(r, clientNames()...))
 	if name == "" {
 		name = "x"
+	}
+	if kind == Client && r.IntN(8) == 0 {
+		name = "system:node:" + a.first()
 	}
 	if r.IntN(6) == 0 && a.app != "keystone" {
 		kind = Application

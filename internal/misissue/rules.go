@@ -34,16 +34,13 @@ func (h *hearing) judgeAuthority() {
 	}
 }
 
-// limitedTo reports whether the name constraints are those that a rule gives or, where only what is listed may be
-// certified, the lists. A kind of name whose list is empty is excluded.
+// limitedTo reports whether the name constraints are those that a rule gives or, where it gives none and only what is
+// listed may be certified, the lists. A kind of name whose list is empty is excluded.
 func (h *hearing) limitedTo(terms Below) bool {
 	domains, networks := terms.Domains, terms.Networks
-	bound := h.strict() && h.enforced()
-	if len(domains) == 0 && bound {
-		domains = h.settings.Domains
-	}
-	if len(networks) == 0 && bound {
-		networks = h.settings.Networks
+	bound := len(domains)+len(networks) > 0
+	if !bound && h.strict() && h.enforced() {
+		bound, domains, networks = true, h.settings.Domains, h.settings.Networks
 	}
 	var gotDomains, gotNetworks []string
 	for _, domain := range h.cert.PermittedDNSDomains {
