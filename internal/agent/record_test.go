@@ -258,7 +258,7 @@ func TestWhatIsPublishedNoMoreIsRecorded(t *testing.T) {
 	require.Equal(t, "etcd", withdrawn[0].App)
 
 	// What is replaced is not withdrawn: its successor says so.
-	c.session.snap.Relations[1].RemoteUnits["etcd/0"] = juju.Bag{"unit_name": "etcd_0", "common_name": "10.0.0.3"}
+	c.session.snap.Relations[1].RemoteUnits["etcd/0"] = juju.Bag{"unit_name": "etcd_0", "common_name": "10.0.0.1", "sans": `["etcd.example.com"]`}
 	c.turn()
 	require.Len(t, c.entries(ledger.Withdrawn), 1)
 	issued := c.entries(ledger.Issued)

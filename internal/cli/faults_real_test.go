@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/signet-charm/signet/internal/disk"
+	"github.com/signet-charm/signet/internal/juju"
 )
 
 // The state lies on a real file system of 128 KiB, which somebody else's file fills up. Who is not root cannot mount one.
@@ -29,7 +30,10 @@ func TestARealDiskThatIsFullIsShownAndPasses(t *testing.T) {
 	ballast := filepath.Join(p.state(), "ballast")
 	require.ErrorIs(t, os.WriteFile(ballast, make([]byte, 1<<20), 0o600), syscall.ENOSPC)
 
-	p.moreRequests()
+	relation := p.relation(requestsID) // so many that they do not fit into what is left of the last block
+	relation.RemoteUnits = map[string]juju.Bag{
+		"web/0": relation.RemoteUnits["web/0"], "web/1": requestsBag(p, "b.example.com", "c.example.com", "d.example.com", "e.example.com"),
+	}
 	for range 3 {
 		_, err := p.take(nil)
 		require.NoError(t, err)
@@ -38,7 +42,7 @@ func TestARealDiskThatIsFullIsShownAndPasses(t *testing.T) {
 	}
 	require.NoError(t, os.Remove(ballast))
 	p.settle()
-	require.Equal(t, count+1, p.issues())
+	require.Equal(t, count+4, p.issues())
 	require.NotContains(t, p.snap.Status.Message, "space")
 }
 

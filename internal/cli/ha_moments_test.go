@@ -144,7 +144,7 @@ func until(ctx context.Context, done func() bool) error {
 
 // reservation is more than an order and the reservation of its number take in the journal, and less than these with the
 // signature's record.
-const reservation = 1000
+const reservation = 1500
 
 // limitFiles bounds the size of the files that a process writes.
 func limitFiles(t *testing.T, pid int, size uint64) {

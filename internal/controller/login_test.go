@@ -200,5 +200,5 @@ func TestOnlyTheCAOfAgentConfIsTrusted(t *testing.T) {
 	dialled := &sockets{ctx: t.Context()}
 	conn, err := dialled.dial(t.Context(), "wss://controller.example.com:17070/api", &tls.Config{ServerName: "controller.example.com"}, "127.0.0.1:1")
 	require.Nil(t, conn)
-	require.ErrorContains(t, err, "below the CA in agent.conf")
+	require.ErrorContains(t, err, "only the CA of agent.conf is trusted")
 }
