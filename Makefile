@@ -50,7 +50,7 @@ FIGURES = $(shell go env GOCACHE)/signet-figures$(subst /,-,$(CURDIR))
 
 .PHONY: test
 test: ## Run all tests (PACKAGES), have Kubernetes' own client judge what is written for it, and say what was tried
-	SIGNET_FIGURES=$(FIGURES) go test $(PACKAGES)
+	SIGNET_CRASH_EVERY=1 SIGNET_FIGURES=$(FIGURES) go test $(PACKAGES)
 	cd e2e/clientgo && go test ./...
 	@cat $(FIGURES)/* 2>/dev/null || true
 
@@ -70,7 +70,12 @@ e2e-fleet: ## Roll the CA of sixty units over, and kill agents and hooks a hundr
 	SIGNET_KILLS=100 go test -count=1 -timeout 15m -v -run '^TestWhoeverIsKilledNothingIsLost$$' ./internal/cli
 
 .PHONY: soak
-soak: soak-kills soak-storm soak-million soak-fuzz ## All that runs long and stops by itself: kills, storms, a million requests, fuzzing
+soak: soak-crash soak-kills soak-storm soak-million soak-fuzz ## All that runs long and stops by itself: crashes, kills, storms, a million requests, fuzzing
+
+.PHONY: soak-crash
+soak-crash: ## Have each outside call of each flow go wrong, and power be lost before each
+	SIGNET_CRASH_EVERY=1 SIGNET_POWER_EVERY=1 SIGNET_FIGURES=$(FIGURES) go test -count=1 -timeout 20m -run '^TestEveryOutsideCall' ./internal/cli
+	@cat $(FIGURES)/*
 
 .PHONY: soak-storm
 soak-storm: ## Have the controller of a running cluster fail in all kinds of ways for SIGNET_SOAK (60s)
