@@ -71,19 +71,21 @@ func petition(ask dialect.Ask, spec cert.Spec) policy.Request {
 // nodeHolders are the units of one relation that go by the names of nodes, which no two share.
 type nodeHolders map[string]string
 
-// holdersOf gives each name to the unit that has a certificate for it, else to the first one that asks.
-func holdersOf(published *dialect.Index, asks []dialect.Ask) nodeHolders {
+// holdersOf gives each name to the unit that has a certificate for it, also where its request is not answered any more,
+// else to the first one that asks and may.
+func holdersOf(published *dialect.Index, all, admitted []dialect.Ask) nodeHolders {
 	holders := nodeHolders{}
-	for _, holds := range []bool{true, false} {
-		for _, ask := range asks {
-			name, isNode := policy.NodeOf(ask.CommonName)
-			if !isNode || holds && current(published, ask).Certificate == "" {
-				continue
-			}
-			if _, known := holders[name]; !known {
-				holders[name] = ask.Unit
-			}
+	hold := func(ask dialect.Ask, holds bool) {
+		name, isNode := policy.NodeOf(ask.CommonName)
+		if _, known := holders[name]; isNode && !known && holds {
+			holders[name] = ask.Unit
 		}
+	}
+	for _, ask := range all {
+		hold(ask, current(published, ask).Certificate != "")
+	}
+	for _, ask := range admitted {
+		hold(ask, true)
 	}
 	return holders
 }
@@ -206,7 +208,7 @@ func Explain(application string, settings Settings, relation juju.Relation) ([]E
 	settings.Policy.Provider = application
 	s := &step{settings: settings}
 	reading := dialect.Read(relation)
-	holders := holdersOf(dialect.NewIndex(relation), reading.Asks)
+	holders := holdersOf(dialect.NewIndex(relation), reading.Asks, reading.Asks)
 	var list []Explained
 	for _, ask := range reading.Asks {
 		explained := Explained{Ask: ask}

@@ -32,7 +32,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 		return
 	}
 	publication := dialect.Publication{Reading: reading, Capabilities: s.capabilities(relation)}
-	holders := holdersOf(published, asks)
+	holders := holdersOf(published, reading.Asks, asks)
 	for _, ask := range asks {
 		grant, denial := s.grant(published, ask, holders)
 		if denial != nil {

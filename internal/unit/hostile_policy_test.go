@@ -202,3 +202,26 @@ func TestARefusedRequestTakesNoOthersAnswer(t *testing.T) {
 		require.Contains(t, w.snap.Status.Message, "1 refused: ")
 	}
 }
+
+// A node's name stays its unit's while its certificate is published, also when the dialect in which it asked is off.
+func TestANodesNameIsNotFreeWhileItsCertificateIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	late := clientRequest(t, "system:node:a", "system:nodes")
+	relation := legacyRelation(7, map[string]juju.Bag{
+		"kubernetes-worker/4": {"unit_name": "kubernetes-worker_4", "client_cert_requests": `{"system:node:a": {"sans": null}}`},
+	})
+	relation.RemoteApp = "kubernetes-worker"
+	w.snap.Relations = append(w.snap.Relations, relation)
+	turn(t, w, noon)
+	require.Contains(t, w.snap.Relations[1].OwnUnit, "kubernetes-worker_4.processed_client_requests")
+
+	w.snap.Config = map[string]any{"legacy-dialect": false}
+	w.snap.Relations[1].RemoteUnits["kubernetes-worker/5"] = requestBag(t, late)
+	turn(t, w, noon)
+	atRest(t, w, noon)
+	require.Contains(t, w.snap.Relations[1].OwnUnit, "kubernetes-worker_4.processed_client_requests")
+	granted, faults := w.answers(7)
+	require.Empty(t, granted)
+	require.Contains(t, faults[late], "identity-not-allowed")
+}
