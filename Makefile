@@ -50,7 +50,7 @@ FIGURES = $(shell go env GOCACHE)/signet-figures$(subst /,-,$(CURDIR))
 
 .PHONY: test
 test: ## Run all tests (PACKAGES), have Kubernetes' own client judge what is written for it, and say what was tried
-	SIGNET_CRASH_EVERY=1 SIGNET_FIGURES=$(FIGURES) go test $(PACKAGES)
+	SIGNET_CRASH_EVERY=1 SIGNET_FIGURES=$(FIGURES) go test -parallel 4 $(PACKAGES)
 	cd e2e/clientgo && go test ./...
 	@cat $(FIGURES)/* 2>/dev/null || true
 
