@@ -109,9 +109,9 @@ func (s *step) refused(ask dialect.Ask, refusal policy.Refusal) *dialect.Denial 
 	return denial
 }
 
-// note counts what the operator should know of although nobody is refused for it: what would be, were the policy more than
-// reported, and what was issued by other rules and will not be renewed.
-func (s *step) note(ask dialect.Ask, t terms, kept bool) {
+// note counts what the operator should know of an ask that keeps its certificate: that it would be refused, were the policy
+// more than reported, or that it was issued by other rules and will not be renewed.
+func (s *step) note(ask dialect.Ask, t terms) {
 	switch {
 	case len(t.reported.Refusals) > 0:
 		s.reported = append(s.reported, *s.refused(ask, t.reported.Refusals[0]))
@@ -120,7 +120,7 @@ func (s *step) note(ask dialect.Ask, t terms, kept bool) {
 			Code: policy.IdentityNotAllowed, Rule: "identities", Reason: fmt.Sprintf("the organizations %q would be left out", t.reported.Without),
 		}))
 	}
-	if kept && !t.verdict.Allowed() {
+	if !t.verdict.Allowed() {
 		s.lapsing = append(s.lapsing, *s.refused(ask, t.verdict.Refusals[0]))
 	}
 }
