@@ -116,7 +116,16 @@ type Reading struct {
 	Asks    []Ask
 	Denials []Denial
 	Legacy  []string // remote units that speak the legacy dialect, also before they ask for anything (unit_name)
-	CSR     []string // remote units that speak the CSR dialect; "" stands for the application
+	// Application is what each unit wants of the certificate that all share, for which there is one ask.
+	Application []Wish
+	CSR         []string // remote units that speak the CSR dialect; "" stands for the application
+}
+
+// Wish is what one unit wants of the certificate that all units of its application share.
+type Wish struct {
+	Unit       string // empty for what is published already, where not all units are shown
+	CommonName string
+	Names      cert.Names
 }
 
 // Publication is what this side of a relation shall say.

@@ -44,6 +44,7 @@ func Read(rel juju.Relation) Reading {
 	}
 	if ask, found := application.ask(rel); found {
 		reader.reading.Asks = slices.Insert(reader.reading.Asks, shared, ask)
+		reader.reading.Application = application.wishes
 	}
 	return reader.reading
 }
@@ -173,6 +174,7 @@ type union struct {
 	asked      bool   // by a unit that is seen
 	commonName string // of the first unit by name
 	dns, ips   map[string]bool
+	wishes     []Wish
 }
 
 // keep takes in what is published for the application already. In a partial view the units that asked for it may not be
@@ -187,21 +189,21 @@ func (u *union) keep(own juju.Bag) {
 			continue
 		}
 		if leaf, err := cert.ParseCertificate(shared.Cert); err == nil {
-			u.merge(leaf.Subject.CommonName, cert.NamesOf(leaf))
+			u.merge("", leaf.Subject.CommonName, cert.NamesOf(leaf))
 		}
 	}
 }
 
 // add takes a unit's names in; false when the certificate would get too many.
-func (u *union) add(commonName string, names cert.Names) bool {
-	if !u.merge(commonName, names) {
+func (u *union) add(unit, commonName string, names cert.Names) bool {
+	if !u.merge(unit, commonName, names) {
 		return false
 	}
 	u.asked = true
 	return true
 }
 
-func (u *union) merge(commonName string, names cert.Names) bool {
+func (u *union) merge(unit, commonName string, names cert.Names) bool {
 	if u.dns == nil {
 		u.dns, u.ips = map[string]bool{}, map[string]bool{}
 	}
@@ -217,6 +219,7 @@ func (u *union) merge(commonName string, names cert.Names) bool {
 	if u.commonName == "" {
 		u.commonName = commonName
 	}
+	u.wishes = append(u.wishes, Wish{Unit: unit, CommonName: commonName, Names: names})
 	return true
 }
 

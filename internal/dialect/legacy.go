@@ -103,7 +103,7 @@ func (r *reader) legacy(unit, name string, bag juju.Bag, application *union) {
 	}
 	for _, w := range wishes {
 		if w.kind == cert.Application {
-			if !application.add(w.commonName, w.names) {
+			if !application.add(unit, w.commonName, w.names) {
 				r.deny(unit, refusal{w.item, TooLarge, tooManyNames()}, "")
 			}
 			continue

@@ -4,6 +4,7 @@ package provider
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
@@ -182,6 +183,47 @@ func (s *step) admit(reading dialect.Reading, published *dialect.Index) ([]diale
 		denials = append(denials, *denial)
 	}
 	return admitted, denials
+}
+
+// apart takes out of the certificate that all units of an application share what one of them may not have, so that the
+// others get it all the same. A certificate that has all the names stays as it is until its renewal; when nobody's names are
+// allowed, the ask is refused as a whole.
+func (s *step) apart(asks []dialect.Ask, wishes []dialect.Wish, published *dialect.Index) ([]dialect.Ask, []dialect.Denial) {
+	at := slices.IndexFunc(asks, func(ask dialect.Ask) bool { return ask.Kind == cert.Application })
+	if at < 0 || s.settings.ReportOnly {
+		return asks, nil
+	}
+	ask := asks[at]
+	if leaf, err := cert.Parse(current(published, ask).Certificate); err == nil && cert.NamesOf(leaf).With(ask.Names).Equal(cert.NamesOf(leaf)) {
+		return asks, nil
+	}
+	allowed := ask
+	allowed.CommonName, allowed.Names = "", cert.Names{}
+	var denials []dialect.Denial
+	for _, wish := range wishes {
+		one := ask
+		one.Unit, one.CommonName, one.Names = wish.Unit, wish.CommonName, wish.Names
+		spec, err := s.spec(one)
+		if err != nil {
+			continue
+		}
+		if verdict := s.settings.Policy.Judge(petition(one, spec)); !verdict.Allowed() {
+			denial := s.refused(one, verdict.Refusals[0])
+			denial.Ask = "" // the others' ask goes on
+			denials = append(denials, *denial)
+			continue
+		}
+		if allowed.CommonName == "" {
+			allowed.CommonName = wish.CommonName
+		}
+		allowed.Names = allowed.Names.With(wish.Names)
+	}
+	if allowed.CommonName == "" {
+		return asks, nil
+	}
+	asks = slices.Clone(asks)
+	asks[at] = allowed
+	return asks, denials
 }
 
 // capabilities are what an application may hope for, by the policy.

@@ -31,6 +31,8 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 		s.denials = append(s.denials, denials...)
 		return
 	}
+	asks, refused := s.apart(asks, reading.Application, published)
+	denials = append(denials, refused...)
 	publication := dialect.Publication{Reading: reading, Capabilities: s.capabilities(relation)}
 	holders := holdersOf(published, reading.Asks, asks)
 	for _, ask := range asks {

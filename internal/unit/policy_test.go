@@ -353,3 +353,36 @@ func TestServersAreClientsOnlyWhereTheyMustBe(t *testing.T) {
 		atRest(t, w, noon)
 	}
 }
+
+// What one unit may not have in the certificate that all units of its application share keeps the others from nothing.
+func TestOneUnitsNamesCostTheOthersNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	relation := legacyRelation(7, map[string]juju.Bag{
+		"ha/0": {"unit_name": "ha_0", "application_cert_requests": `{"app.example.com": {"sans": ["*.example.com"]}}`},
+		"ha/1": {"unit_name": "ha_1", "application_cert_requests": `{"app.example.com": {"sans": ["one.example.com"]}}`},
+	})
+	relation.RemoteApp = "ha"
+	w.snap.Relations = append(w.snap.Relations, relation)
+	turn(t, w, noon)
+	atRest(t, w, noon)
+	shared := func() cert.Names {
+		var pairs map[string]struct{ Cert string }
+		require.NoError(t, json.Unmarshal([]byte(w.snap.Relations[1].OwnUnit["ha_1.processed_application_requests"]), &pairs))
+		leaf, err := cert.Parse(pairs["app_data"].Cert)
+		require.NoError(t, err)
+		return cert.NamesOf(leaf)
+	}
+	require.Equal(t, []string{"app.example.com", "one.example.com"}, shared().DNS)
+	require.Contains(t, w.snap.Status.Message, "refused: ha/0: ")
+	require.Contains(t, w.snap.Status.Message, "wildcard-not-allowed")
+
+	// A rule lets it in, and when the rule goes, nothing is taken away.
+	w.snap.Config = map[string]any{"policy-rules": "- {applications: [ha], wildcards: true}"}
+	turn(t, w, noon)
+	require.Equal(t, []string{"*.example.com", "app.example.com", "one.example.com"}, shared().DNS)
+	w.snap.Config = map[string]any{}
+	turn(t, w, noon)
+	require.Equal(t, []string{"*.example.com", "app.example.com", "one.example.com"}, shared().DNS)
+	atRest(t, w, noon)
+}
