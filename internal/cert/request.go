@@ -47,7 +47,7 @@ func ParseRequest(text string) (*x509.CertificateRequest, error) {
 	if len(text) > MaxRequest {
 		return nil, &RequestError{FaultTooLarge, fmt.Sprintf("it has %d bytes, more than %d", len(text), MaxRequest)}
 	}
-	der, reason := requestBlock(strings.TrimSpace(text))
+	der, reason := requestBlock(strings.Trim(text, " \t\r\n")) // no other white space: PEM readers do not know it
 	if reason != "" {
 		return nil, &RequestError{FaultMalformed, reason}
 	}
