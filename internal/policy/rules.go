@@ -315,8 +315,11 @@ func (j *judgement) otherNames() {
 		}
 	}
 	for _, mail := range j.Asked.Mails {
-		domain := strings.ToLower(mail[strings.LastIndexByte(mail, '@')+1:])
-		if j.strict && !j.inDomains(domain) {
+		mailbox, domain, _ := strings.Cut(strings.ToLower(mail), "@")
+		switch names, err := cert.ParseNames([]string{domain}); {
+		case mailbox == "" || err != nil || names.Len() != 1: // a second "@" is in no host name
+			j.refuse(NameNotAllowed, ruleOtherNames, "", "the mail address %s is not one mailbox of one host", quote(mail))
+		case j.strict && !j.inDomains(domain):
 			j.refuse(NameNotAllowed, ruleOtherNames, j.fix("domains: ", domain), "the mail address %s is not within the allowed domains", quote(mail))
 		}
 	}
