@@ -232,12 +232,28 @@ func distinct(asks []*ask) []*ask {
 	})
 }
 
+// contested reports whether another unit of the relation asks for the same node's name: who comes first has it.
+func contested(a *ask, asks []*ask) bool {
+	name, isNode := strings.CutPrefix(a.user(), "system:node:")
+	return isNode && slices.ContainsFunc(asks, func(b *ask) bool {
+		return b.relation == a.relation && b.unit != a.unit && b.user() == "system:node:"+name
+	})
+}
+
+// user is the common name that is asked for.
+func (a *ask) user() string {
+	if request, err := x509.ParseCertificateRequest(a.der); err == nil && !a.legacy {
+		return request.Subject.CommonName
+	}
+	return a.commonName
+}
+
 // settle counts and judges one outcome.
 func (p *player) settle(settings drawn, a *ask, asks []*ask, now time.Time) {
 	unasked := a.kind == Shared || a.kind == Application && a.unit == "" && a.legacy
 	if a.issued == nil {
 		switch {
-		case a.honest && settings.isDefault && a.kind != Application && !strings.HasPrefix(a.app, "remote-"): // to others, nothing is promised
+		case a.honest && settings.isDefault && a.kind != Application && !strings.HasPrefix(a.app, "remote-") && !contested(a, asks): // to others, nothing is promised
 			p.tally.denied++
 			if len(p.tally.refused) < 3 {
 				p.tally.refused = append(p.tally.refused, fmt.Sprintf("%s: %s (%s)", a, a.code, p.world.snap.Status.Message))
