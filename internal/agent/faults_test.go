@@ -201,6 +201,16 @@ func (w *whole) quiet() {
 	}
 }
 
+// servedWhole is one whose two agents have answered a request.
+func servedWhole(t *testing.T) *whole {
+	w := newWhole(t, &sandbox.Network{})
+	w.serve("signet/0")
+	w.serve("signet/1")
+	first := w.askRequest()
+	w.await(func() bool { return w.requested(first) != "" }, "before the fault")
+	return w
+}
+
 // An event that is never told is made good by the next one, of whatever kind; and what comes late, or in another order than
 // it happened, says the same: look.
 func TestEventsThatAreMissedOrLateDoNotMatter(t *testing.T) {
@@ -208,11 +218,7 @@ func TestEventsThatAreMissedOrLateDoNotMatter(t *testing.T) {
 	t.Run("missed", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			w := newWhole(t, &sandbox.Network{})
-			w.serve("signet/0")
-			w.serve("signet/1")
-			first := w.askRequest()
-			w.await(func() bool { return w.requested(first) != "" }, "before the fault")
+			w := servedWhole(t)
 			synctest.Wait()
 			w.juju.Tamper(func(call sandbox.Call) sandbox.Fate {
 				if call.Facade == "RelationUnitsWatcher" {
@@ -232,11 +238,7 @@ func TestEventsThatAreMissedOrLateDoNotMatter(t *testing.T) {
 	t.Run("late and out of order", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			w := newWhole(t, &sandbox.Network{})
-			w.serve("signet/0")
-			w.serve("signet/1")
-			first := w.askRequest()
-			w.await(func() bool { return w.requested(first) != "" }, "before the fault")
+			w := servedWhole(t)
 			var mu sync.Mutex
 			w.juju.Tamper(func(call sandbox.Call) sandbox.Fate {
 				if call.Method == "Next" {

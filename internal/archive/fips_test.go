@@ -22,7 +22,7 @@ func NeedsAge(t testing.TB) {
 func TestWithoutAgeBackupsAreRefused(t *testing.T) {
 	t.Parallel()
 	if !fips140.Enforced() {
-		t.Skip("needs GODEBUG=fips140=only: make fips")
+		t.Skip("only in FIPS 140-3 mode is this refused: make fips runs it, with GODEBUG=fips140=only")
 	}
 	_, err := Write(t.TempDir(), simple(), Locks{Passphrase: cert.NewKey("open sesame")})
 	require.ErrorContains(t, err, errForbidden.Error())

@@ -22,7 +22,7 @@ func TestARealDiskThatIsFullIsShownAndPasses(t *testing.T) {
 	p.system = disk.Perform
 	require.NoError(t, os.Mkdir(p.state(), 0o700))
 	if err := syscall.Mount("signet-test", p.state(), "tmpfs", 0, "size=128k,mode=0700"); err != nil {
-		t.Skipf("cannot mount a file system: %v", err)
+		t.Skipf("only root can mount the small file system that is to be filled: %v", err)
 	}
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(p.state(), syscall.MNT_DETACH)) })
 	issued(p)
@@ -60,7 +60,7 @@ func TestAProcessWithoutFileHandlesShowsItAndGoesOn(t *testing.T) {
 
 func TestInAProcessWithoutFileHandles(t *testing.T) {
 	if os.Getenv(handlesVariable) == "" {
-		t.Skip("this is the other process's")
+		t.Skip("TestAProcessWithoutFileHandlesShowsItAndGoesOn runs this in a process of its own, whose limit it lowers")
 	}
 	p := newPlay(t)
 	p.system = disk.Perform

@@ -24,7 +24,7 @@ func NeedsOldWays(t testing.TB) {
 func TestWhatFIPSForbidsIsRefused(t *testing.T) {
 	t.Parallel()
 	if !fips140.Enforced() {
-		t.Skip("needs GODEBUG=fips140=only: make fips")
+		t.Skip("only in FIPS 140-3 mode is this refused: make fips runs it, with GODEBUG=fips140=only")
 	}
 	var m material
 	require.ErrorIs(t, m.addPKCS12([]byte{0x30}, cert.Key{}), errForbidden)
