@@ -45,6 +45,7 @@ type Snapshot struct {
 	Config      map[string]any       // option values as Juju gives them: string, bool, int64, float64; absent when unset
 	Relations   []Relation           // by ascending ID
 	Secrets     []Secret             // the application's and the unit's own secrets, by label; content where readable
+	Given       map[string]Given     // the operator's secrets that options name, by the option's value ("secret:<id>")
 	State       map[string]string    // unit state kept by the controller; does not follow leadership
 	Addresses   map[string]Addresses // by endpoint name
 	Status      Status               // as last set by this unit
@@ -98,6 +99,12 @@ const (
 	OwnedByApplication SecretOwner = "application"
 	OwnedByUnit        SecretOwner = "unit"
 )
+
+// Given is one secret of the model's operator ("juju add-secret") in its latest revision, or why this unit cannot read it.
+type Given struct {
+	Content map[string]string // nil when it cannot be read
+	Problem string            // what to do about that: "run juju grant-secret …"; empty when it can be read
+}
 
 // Addresses is what network-get shows for one endpoint.
 type Addresses struct {
