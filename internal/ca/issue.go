@@ -114,18 +114,24 @@ func (e *Embedded) sign(id order.ID, o order.Sign) (order.Answer, error) {
 	if err != nil {
 		return order.Answer{}, err
 	}
-	entry, err := e.issue(issue{
-		order: id, ask: o.Ask, who: o.For, generation: o.Signer.Generation, spec: o.Spec,
-		asker: o.Asker, rule: o.Rule, replaces: o.Replaces,
-		issuer: signer.certificate, key: signer.key,
-		template: func(serial *big.Int) (*x509.Certificate, error) {
-			return cert.Template(o.Spec, signer.certificate, public, serial, o.NotBefore)
-		},
-	})
+	work := errand(id, o, signer.certificate, public)
+	work.key = signer.key
+	entry, err := e.issue(work)
 	if err != nil {
 		return order.Answer{}, err
 	}
 	return signed(o, entry, key), nil
+}
+
+// errand is what a signing order comes to. The key to certify is the request's where there is one.
+func errand(id order.ID, o order.Sign, issuer *x509.Certificate, public crypto.PublicKey) issue {
+	return issue{
+		order: id, ask: o.Ask, who: o.For, generation: o.Signer.Generation, spec: o.Spec,
+		asker: o.Asker, rule: o.Rule, replaces: o.Replaces, issuer: issuer,
+		template: func(serial *big.Int) (*x509.Certificate, error) {
+			return cert.Template(o.Spec, issuer, public, serial, o.NotBefore)
+		},
+	}
 }
 
 // subjectKey gives the key to certify: nothing when the request has it, the key in the order, or one made here.
@@ -196,7 +202,8 @@ type issue struct {
 	spec       cert.Spec
 	issuer     *x509.Certificate // nil for a self-signed one
 	other      *x509.Certificate // the authority that is vouched for; nil for none
-	key        crypto.Signer     // the issuer's
+	key        crypto.Signer     // the issuer's; nil where that signs elsewhere
+	elsewhere  bool              // another program makes the certificate, by its own rules where they do no harm
 	template   func(serial *big.Int) (*x509.Certificate, error)
 	keep       func() error // what must be durable before the certificate is recorded; nil for nothing
 }

@@ -209,7 +209,8 @@ func usageFaults(work issue, c *x509.Certificate) []string {
 	if c.KeyUsage != keyUsage {
 		faults = append(faults, fmt.Sprintf("the key usage is %b, not %b", c.KeyUsage, keyUsage))
 	}
-	if !c.BasicConstraintsValid || c.IsCA != isCA {
+	// Without basic constraints a certificate is no CA's, either (RFC 5280, 4.2.1.9).
+	if !c.BasicConstraintsValid && (isCA || !work.elsewhere) || c.IsCA != isCA {
 		faults = append(faults, fmt.Sprintf("the basic constraints do not say CA:%t", isCA))
 	}
 	if isCA && (c.MaxPathLen != work.spec.PathLen || c.MaxPathLenZero != (work.spec.PathLen == 0)) {

@@ -233,7 +233,7 @@ func (p *program) tailCommand() *cobra.Command {
 				return err
 			}
 			entries := slices.DeleteFunc(slices.Clone(found.Recorded), func(e ledger.Entry) bool {
-				return !everything && (e.Event == ledger.Ordered || e.Event == ledger.Reserved)
+				return !everything && (e.Event == ledger.Ordered || e.Event == ledger.Reserved || e.Event == ledger.Submitted)
 			})
 			if about.output == "text" {
 				nameRevoked(entries, found.Recorded)

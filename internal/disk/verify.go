@@ -74,12 +74,13 @@ func VerifyJournal(path string, evidence Evidence) (Findings, error) {
 
 // verifier is one run of VerifyJournal.
 type verifier struct {
-	evidence Evidence
-	found    Findings
-	reserved map[string]string // order by serial number
-	sums     []string          // SHA-256 of the first n lines
-	own      []placed
-	known    []*x509.Certificate // CAs that signed checkpoints, as the journal says
+	evidence  Evidence
+	found     Findings
+	reserved  map[string]string // order by serial number
+	submitted map[string]bool   // by order: a CA elsewhere was asked, which draws its own serial numbers
+	sums      []string          // SHA-256 of the first n lines
+	own       []placed
+	known     []*x509.Certificate // CAs that signed checkpoints, as the journal says
 }
 
 // placed is a checkpoint that stands in the journal.
@@ -91,7 +92,7 @@ type placed struct {
 
 // read follows the lines as far as they can be believed.
 func (v *verifier) read(text []byte) {
-	v.reserved = map[string]string{}
+	v.reserved, v.submitted = map[string]string{}, map[string]bool{}
 	journal := Journal{whole: sha256.New()}
 	for rest := text; len(rest) > 0; {
 		line, after, whole := bytes.Cut(rest, []byte("\n"))
@@ -133,10 +134,12 @@ func (v *verifier) take(line int, entry ledger.Entry) {
 	switch entry.Event {
 	case ledger.Reserved:
 		v.reserved[entry.Serial] = entry.Order
+	case ledger.Submitted:
+		v.submitted[entry.Order] = true
 	case ledger.Issued, ledger.Refused:
 		_, reserved := v.reserved[entry.Serial]
 		switch {
-		case entry.Serial == "" || reserved:
+		case entry.Serial == "" || reserved || v.submitted[entry.Order]:
 		case entry.Remembered || entry.Order == "" || len(v.own) == 0: // before the first checkpoint nothing else says so
 			v.found.Elsewhere++
 		default:

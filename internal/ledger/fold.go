@@ -121,7 +121,7 @@ func (l *Ledger) Failing(order string) bool {
 		return false
 	}
 	last := l.entries[entries[len(entries)-1]].Event
-	return last == Ordered || last == Refused
+	return last == Ordered || last == Submitted || last == Unsigned || last == Refused
 }
 
 // Repeats tells what was issued to the same for the same names at least so often between two times: by Entry.Key, the time

@@ -18,11 +18,13 @@ type Event string
 
 // The events of one certificate, in the order in which it meets them.
 const (
-	Ordered  Event = "ordered"  // the core asked for a signature
-	Reserved Event = "reserved" // a serial number was drawn, before anything was signed
-	Issued   Event = "issued"   // a certificate exists
-	Refused  Event = "refused"  // lint or the comparison after signing said no; the serial stays used
-	Revoked  Event = "revoked"  // must no longer be trusted
+	Ordered   Event = "ordered"   // the core asked for a signature
+	Reserved  Event = "reserved"  // a serial number was drawn, before anything was signed
+	Submitted Event = "submitted" // a CA elsewhere, which draws its own serial numbers, is being asked: it may sign and not be heard
+	Unsigned  Event = "unsigned"  // that CA made nothing
+	Issued    Event = "issued"    // a certificate exists
+	Refused   Event = "refused"   // lint or the comparison after signing said no; the serial stays used
+	Revoked   Event = "revoked"   // must no longer be trusted
 )
 
 // The events that are no step of a certificate's, but tell what was decided, and who asked for it.
@@ -41,7 +43,7 @@ func (e Event) aboutCertificate() bool { return e == Held || e == Withdrawn }
 
 // withoutCertificate reports whether an event is of no certificate at all.
 func (e Event) withoutCertificate() bool {
-	return e == Ordered || e == Denied || e == Reported || e == Authority || e == Action || e == Checkpoint
+	return e == Ordered || e == Submitted || e == Unsigned || e == Denied || e == Reported || e == Authority || e == Action || e == Checkpoint
 }
 
 // Entry is one line of the record. Fields that its event does not know are empty.

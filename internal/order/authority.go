@@ -16,6 +16,7 @@ type CreateAuthority struct {
 	KeyType       cert.KeyType
 	NotBefore     time.Time // not part of the ID
 	Life          time.Duration
+	Vault         *Vault `json:",omitempty"` // where it is made; nil for here
 }
 
 // RequestAuthority asks for the key of a new CA that another CA shall certify, and for the request to show to it.
@@ -23,6 +24,7 @@ type RequestAuthority struct {
 	Generation int
 	Subject    cert.Subject
 	KeyType    cert.KeyType
+	Vault      *Vault `json:",omitempty"` // where the key is made and stays; nil for here
 }
 
 // FetchKey asks for the key of a CA that lies on this unit's disk.
@@ -60,12 +62,15 @@ type SignRecord struct {
 
 // ID implements Order.
 func (o CreateAuthority) ID() ID {
-	o.NotBefore = time.Time{}
+	o.NotBefore, o.Vault = time.Time{}, o.Vault.named()
 	return hash("create-authority", o)
 }
 
 // ID implements Order.
-func (o RequestAuthority) ID() ID { return hash("request-authority", o) }
+func (o RequestAuthority) ID() ID {
+	o.Vault = o.Vault.named()
+	return hash("request-authority", o)
+}
 
 // ID implements Order.
 func (o FetchKey) ID() ID { return hash("fetch-key", o) }

@@ -3,9 +3,6 @@
 package order
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-
 	"github.com/signet-charm/signet/internal/cert"
 )
 
@@ -115,8 +112,7 @@ func (o Install) ID() ID {
 	for i, f := range o.Files {
 		files[i].File = f
 		if !f.Key.IsZero() {
-			sum := sha256.Sum256([]byte(f.Key.Reveal()))
-			files[i].KeyHash = hex.EncodeToString(sum[:])
+			files[i].KeyHash = keyHash(f.Key)
 		}
 	}
 	return hash("install", []any{o.Name, o.Dir, files, o.Owner, o.Group, o.KeyMode})

@@ -48,10 +48,12 @@ type Asker struct {
 	Unit     string // empty when the application asks as a whole
 }
 
-// Signer is the authority that shall sign. Its key may be zero where the carrier keeps it (no secrets in the model).
+// Signer is the authority that shall sign. Its key may be zero where the carrier keeps it (no secrets in the model), and
+// is where Vault does.
 type Signer struct {
 	cert.Authority
-	Key cert.Key
+	Key   cert.Key
+	Vault *Vault // where the authority is; nil for here
 }
 
 // MakeSecret asks for 32 random bytes, as base64 text, to become the Juju secret of this label.
@@ -72,17 +74,19 @@ type Answer struct {
 	Order      ID
 	State      State
 	Failure    *Failure
-	Authority  cert.Authority // CreateAuthority
+	Authority  cert.Authority // CreateAuthority, Consult (zero where there is none), InstallAuthority
 	Issued     cert.Issued    // Sign, CrossSign
 	Request    string         // MakeRequest, RequestAuthority: PEM
 	CRL        string         // SignCRL: PEM
 	Checkpoint string         // SignRecord: its text
-	Key        cert.Key       // CreateAuthority, RequestAuthority, FetchKey: the CA's key (PKCS#8 PEM); MakeSecret: the text
+	Key        cert.Key       // CreateAuthority, RequestAuthority, FetchKey: the CA's key (PKCS#8 PEM); MakeSecret, Unwrap: the text
 	Serial     string         // Sign, CreateAuthority: hex
 	Sums       Sums           // Install: of the files that are now in place
 	Laid       string         // Trust: counts how often files were laid or removed
 	Found      Found          // ReadAuthority
 	Archive    Archive        // ReadArchive
+	Consulted  Consulted      // Consult; CreateAuthority and InstallAuthority in Vault; Revoke: its CRL
+	Again      time.Time      // when to order the same again at the earliest, where that is known
 	Names      []string       // WriteArchive, ListArchives, DeleteArchive: the backups concerned
 }
 
@@ -132,6 +136,12 @@ func (o MakeSecret) ID() ID { return hash("make-secret", o) }
 
 func (Sign) order()       {}
 func (MakeSecret) order() {}
+
+// keyHash stands for a secret in what names an order.
+func keyHash(key cert.Key) string {
+	sum := sha256.Sum256([]byte(key.Reveal()))
+	return hex.EncodeToString(sum[:])
+}
 
 // hash is over the JSON of plain values, which encoding/json writes in one way only.
 func hash(verb string, what any) ID {

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package ca
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/ledger"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// Elsewhere is a CA whose key this program does not hold, and which draws its own serial numbers. Safe for concurrent use.
+// Failures are *order.Failure, with codes of the CA's.
+type Elsewhere interface {
+	// Certify has one certificate made. The error wraps ErrUnanswered when it may have been made all the same.
+	Certify(context.Context, Draft) (*x509.Certificate, error)
+	// Find gives the certificate that was made of a draft whose answer was lost; nil when there is none.
+	Find(context.Context, Draft) (*x509.Certificate, error)
+	// Withdraw revokes a certificate that is not what was drafted.
+	Withdraw(ctx context.Context, serial string) error
+}
+
+// Draft is a certificate to be made elsewhere.
+type Draft struct {
+	Request string            // PEM, of who asks, or made here for a key made here
+	Wanted  *x509.Certificate // what it shall say, but for serial number, times and who signs it
+	Issuer  *x509.Certificate
+	Spec    cert.Spec
+	Life    time.Duration // from now, what the issuer's own end leaves of it
+}
+
+// ErrUnanswered is wrapped when nobody knows whether a certificate was made.
+var ErrUnanswered = errors.New("it is not known whether a certificate was made")
+
+// refusalLife is how long a CA elsewhere is not asked again for what it made wrong before: it would do so again, and each
+// time one more certificate would exist.
+const refusalLife = 6 * time.Hour
+
+// SignElsewhere carries out a signing order at another CA. It keeps all that Carry promises: what was made before is found
+// again, also where the answer was lost; what would be wrong is not asked for, and what comes back wrong is nobody's.
+func (e *Embedded) SignElsewhere(ctx context.Context, o order.Sign, at Elsewhere) order.Answer {
+	id := o.ID()
+	leave, err := e.enter(ctx, id)
+	if err != nil {
+		return order.Answer{Order: id, State: order.Pending}
+	}
+	defer leave()
+	answer, err := e.signElsewhere(ctx, id, o, at)
+	if err != nil {
+		return order.Answer{Order: id, State: order.Failed, Failure: order.FailureOf(err)}
+	}
+	answer.Order, answer.State = id, order.Done
+	return answer
+}
+
+func (e *Embedded) signElsewhere(ctx context.Context, id order.ID, o order.Sign, at Elsewhere) (order.Answer, error) {
+	before, found, err := e.issuedBefore(id)
+	if err != nil {
+		return order.Answer{}, err
+	}
+	if found {
+		answer, usable, err := e.signedBefore(id, o, before)
+		if usable || err != nil {
+			return answer, err
+		}
+	}
+	key, work, err := e.errandElsewhere(id, o)
+	if err != nil {
+		return order.Answer{}, err
+	}
+	draft, err := e.draftElsewhere(work, o, key)
+	if err != nil {
+		return order.Answer{}, refusal(work, err)
+	}
+	entry, err := e.obtain(ctx, work, draft, at)
+	if err != nil {
+		return order.Answer{}, err
+	}
+	return signed(o, entry, key), nil
+}
+
+// errandElsewhere is what a signing order comes to when another CA signs.
+func (e *Embedded) errandElsewhere(id order.ID, o order.Sign) (cert.Key, issue, error) {
+	issuer, err := cert.Parse(o.Signer.Certificate)
+	if err != nil {
+		return cert.Key{}, issue{}, order.Fail("bad-authority", "cannot sign with authority %d: %v", o.Signer.Generation, err)
+	}
+	if !issuer.IsCA {
+		return cert.Key{}, issue{}, order.Fail("bad-authority", "cannot sign with authority %d: its certificate is not an authority's", o.Signer.Generation)
+	}
+	key, public, err := e.subjectKey(id, o)
+	if err != nil {
+		return cert.Key{}, issue{}, err
+	}
+	work := errand(id, o, issuer, public)
+	work.elsewhere = true
+	return key, work, nil
+}
+
+// draftElsewhere makes the certificate as this program would, so that what is wrong with the order is found before anybody
+// is asked, and with it the request for it.
+func (e *Embedded) draftElsewhere(work issue, o order.Sign, key cert.Key) (Draft, error) {
+	template, err := draft(work, new(big.Int).Lsh(big.NewInt(1), 134))
+	if err != nil {
+		return Draft{}, err
+	}
+	wanted, err := e.linter.lint(work, template)
+	if err != nil {
+		return Draft{}, err
+	}
+	made := Draft{Request: o.Spec.Request, Wanted: wanted, Issuer: work.issuer, Spec: o.Spec, Life: wanted.NotAfter.Sub(o.NotBefore)}
+	if made.Request != "" {
+		return made, nil
+	}
+	private, err := cert.ParseKey(key)
+	if err != nil {
+		return Draft{}, err
+	}
+	request := &x509.CertificateRequest{RawSubject: template.RawSubject, ExtraExtensions: asked(wanted)}
+	der, err := x509.CreateCertificateRequest(e.random, request, private)
+	if err != nil {
+		return Draft{}, fmt.Errorf("cannot make the request: %w", err)
+	}
+	made.Request = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+	return made, nil
+}
+
+// asked are the extensions that only a request can bring into a certificate that is made elsewhere.
+func asked(wanted *x509.Certificate) []pkix.Extension {
+	return slices.DeleteFunc(slices.Clone(wanted.Extensions), func(extension pkix.Extension) bool {
+		return !extension.Id.Equal(oidSubjectAltName) && !extension.Id.Equal(oidNoCheck)
+	})
+}
+
+// obtain has the certificate made unless it was made before. The journal says before anybody is asked that somebody will be,
+// and afterwards what came of it, so that of two certificates for one order the first is found.
+func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, at Elsewhere) (ledger.Entry, error) {
+	entry := ledger.Entry{
+		Order: string(work.order), Ask: work.ask, For: work.who, Generation: work.generation,
+		Relation: work.asker.Relation, App: work.asker.App, Unit: work.asker.Unit, Rule: work.rule, Before: work.replaces,
+		Subject: draft.Wanted.Subject.String(),
+	}
+	note := func(event ledger.Event, reason string) error {
+		noted := entry
+		noted.Time, noted.Event, noted.Reason = e.now().UTC(), event, reason
+		return e.journal.Append(noted)
+	}
+	last, err := e.lastOf(work.order)
+	if err != nil {
+		return ledger.Entry{}, err
+	}
+	var made *x509.Certificate
+	switch {
+	case last.Event == ledger.Refused && e.now().Before(last.Time.Add(refusalLife)):
+		return ledger.Entry{}, order.Fail("lint", "%s", last.Reason)
+	case last.Event == ledger.Submitted:
+		if made, err = at.Find(ctx, draft); err != nil {
+			return ledger.Entry{}, refusal(work, err)
+		}
+	default:
+		if err := note(ledger.Submitted, ""); err != nil {
+			return ledger.Entry{}, err
+		}
+	}
+	if made == nil {
+		if made, err = at.Certify(ctx, draft); err != nil {
+			err, unanswered := refusal(work, err), errors.Is(err, ErrUnanswered)
+			if !unanswered {
+				return ledger.Entry{}, errors.Join(err, note(ledger.Unsigned, err.Error()))
+			}
+			return ledger.Entry{}, err
+		}
+	}
+	entry.Serial = cert.SerialText(made.SerialNumber)
+	entry.Certificate, entry.NotAfter = cert.Encode(made.Raw), made.NotAfter.UTC()
+	if err := e.differs(work, draft, made); err != nil {
+		err = refusal(work, err)
+		return ledger.Entry{}, errors.Join(err, note(ledger.Refused, err.Error()), at.Withdraw(ctx, entry.Serial))
+	}
+	entry.Time, entry.Event = e.now().UTC(), ledger.Issued
+	entry.Subject, entry.Names = made.Subject.String(), cert.NamesOf(made).List()
+	return entry, e.journal.Append(entry)
+}
+
+func (e *Embedded) lastOf(id order.ID) (ledger.Entry, error) {
+	entries, err := e.journal.Order(string(id))
+	if err != nil {
+		return ledger.Entry{}, err
+	}
+	for _, entry := range slices.Backward(entries) {
+		if entry.Event != ledger.Ordered {
+			return entry, nil
+		}
+	}
+	return ledger.Entry{}, nil
+}
+
+// differs says where a certificate that was made elsewhere is not what was drafted, or is wrong in itself. How long it
+// lives, within what was asked for, how keys are identified, and where to ask about its issuer are the other CA's business.
+func (e *Embedded) differs(work issue, draft Draft, made *x509.Certificate) error {
+	var faults []string
+	expect := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Sprintf(format, args...))
+		}
+	}
+	wanted := draft.Wanted
+	expect(made.CheckSignatureFrom(draft.Issuer) == nil, "the authority did not sign it")
+	expect(cert.IssuedBy(made, draft.Issuer), "it does not name the authority as its issuer")
+	expect(cert.SameKey(made.PublicKey, wanted.PublicKey), "it is for another key")
+	expect(cert.SameName(made.RawSubject, wanted.RawSubject), "the subject is %q, not %q", made.Subject, wanted.Subject)
+	expect(bytes.Equal(extensionOf(made, oidSubjectAltName), extensionOf(wanted, oidSubjectAltName)), "the names are %q, not %q",
+		cert.NamesOf(made).List(), cert.NamesOf(wanted).List())
+	expect(made.SerialNumber.Sign() > 0 && made.SerialNumber.BitLen() > 64 && len(made.SerialNumber.Bytes()) <= 20,
+		"the serial number is not positive, of more than 64 bits and at most 20 octets")
+	expect(!made.NotAfter.After(draft.Issuer.NotAfter), "it outlives the authority")
+	expect(!made.NotAfter.After(wanted.NotAfter.Add(cert.ClockSlack)), "it ends at %s, not at %s", made.NotAfter, wanted.NotAfter)
+	expect(!made.NotBefore.After(e.now().Add(cert.ClockSlack)), "it begins at %s only", made.NotBefore)
+	for _, extension := range made.Extensions {
+		known := slices.ContainsFunc(elsewhereMay, extension.Id.Equal) || extensionOf(wanted, extension.Id) != nil
+		expect(known, "it has the extension %s", extension.Id)
+	}
+	expect(len(extensionOf(wanted, oidNoCheck)) == len(extensionOf(made, oidNoCheck)), "it does not say that nobody asks whether it is revoked")
+	faults = append(faults, usageFaults(work, made)...)
+	found, err := e.linter.zlint(made.Raw, true)
+	if err != nil {
+		return err
+	}
+	if faults = append(faults, found...); len(faults) > 0 {
+		return order.Fail("lint", "the certificate that was made is wrong: %s", strings.Join(faults, "; "))
+	}
+	return nil
+}
+
+var (
+	oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+	oidNoCheck        = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}
+
+	// elsewhereMay are the extensions that another CA adds by itself: key identifiers, basic constraints, the points of
+	// revocation lists and of its issuer.
+	elsewhereMay = []asn1.ObjectIdentifier{{2, 5, 29, 14}, {2, 5, 29, 35}, {2, 5, 29, 19}, {2, 5, 29, 31}, {1, 3, 6, 1, 5, 5, 7, 1, 1}}
+)
+
+func extensionOf(c *x509.Certificate, id asn1.ObjectIdentifier) []byte {
+	for _, extension := range c.Extensions {
+		if extension.Id.Equal(id) {
+			return extension.Value
+		}
+	}
+	return nil
+}
