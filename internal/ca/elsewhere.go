@@ -24,6 +24,8 @@ import (
 // Elsewhere is a CA whose key this program does not hold, and which draws its own serial numbers. Safe for concurrent use.
 // Failures are *order.Failure, with codes of the CA's.
 type Elsewhere interface {
+	// Accepts says why this CA can make no certificate of a draft that another one could. It asks nobody.
+	Accepts(Draft) error
 	// Certify has one certificate made. The error wraps ErrUnanswered when it may have been made all the same.
 	Certify(context.Context, Draft) (*x509.Certificate, error)
 	// Find gives the certificate that was made of a draft whose answer was lost; nil when there is none.
@@ -38,7 +40,9 @@ type Draft struct {
 	Wanted  *x509.Certificate // what it shall say, but for serial number, times and who signs it
 	Issuer  *x509.Certificate
 	Spec    cert.Spec
-	Life    time.Duration // from now, what the issuer's own end leaves of it
+
+	Since time.Time                // Find: nobody was asked before
+	Known func(serial string) bool // Find: what is on record is another order's
 }
 
 // ErrUnanswered is wrapped when nobody knows whether a certificate was made.
@@ -84,6 +88,9 @@ func (e *Embedded) signElsewhere(ctx context.Context, id order.ID, o order.Sign,
 	if err != nil {
 		return order.Answer{}, refusal(work, err)
 	}
+	if err := at.Accepts(draft); err != nil {
+		return order.Answer{}, refusal(work, err)
+	}
 	entry, err := e.obtain(ctx, work, draft, at)
 	if err != nil {
 		return order.Answer{}, err
@@ -120,7 +127,7 @@ func (e *Embedded) draftElsewhere(work issue, o order.Sign, key cert.Key) (Draft
 	if err != nil {
 		return Draft{}, err
 	}
-	made := Draft{Request: o.Spec.Request, Wanted: wanted, Issuer: work.issuer, Spec: o.Spec, Life: wanted.NotAfter.Sub(o.NotBefore)}
+	made := Draft{Request: o.Spec.Request, Wanted: wanted, Issuer: work.issuer, Spec: o.Spec, Known: e.onRecord}
 	if made.Request != "" {
 		return made, nil
 	}
@@ -166,6 +173,7 @@ func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, at Elsew
 	case last.Event == ledger.Refused && e.now().Before(last.Time.Add(refusalLife)):
 		return ledger.Entry{}, order.Fail("lint", "%s", last.Reason)
 	case last.Event == ledger.Submitted:
+		draft.Since = last.Time
 		if made, err = at.Find(ctx, draft); err != nil {
 			return ledger.Entry{}, refusal(work, err)
 		}
@@ -194,6 +202,12 @@ func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, at Elsew
 	return entry, e.journal.Append(entry)
 }
 
+func (e *Embedded) onRecord(serial string) bool {
+	_, known, err := e.journal.Serial(serial)
+	return known && err == nil
+}
+
+// lastOf is what was recorded last of an order by who carries it.
 func (e *Embedded) lastOf(id order.ID) (ledger.Entry, error) {
 	entries, err := e.journal.Order(string(id))
 	if err != nil {

@@ -57,8 +57,9 @@ type Revoke struct {
 
 // Unwrap asks for what is behind a wrapping token of Vault's, which gives it once.
 type Unwrap struct {
-	Vault   Vault
-	Wrapped cert.Key
+	Vault    Vault
+	Wrapped  cert.Key
+	SecretID bool // it is an AppRole's secret-id; else a token
 }
 
 // Consulted is what there is at a place.
@@ -84,7 +85,7 @@ func (o Revoke) ID() ID {
 }
 
 // ID implements Order. What is wrapped is known by its token.
-func (o Unwrap) ID() ID { return hash("unwrap", []any{o.Vault.Place, keyHash(o.Wrapped)}) }
+func (o Unwrap) ID() ID { return hash("unwrap", []any{o.Vault.Place, keyHash(o.Wrapped), o.SecretID}) }
 
 func (Consult) order()          {}
 func (InstallAuthority) order() {}

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package vault
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// How long a server that failed is left alone: twice as long each time, up to a limit.
+const (
+	firstWait = 2 * time.Second
+	maxWait   = 5 * time.Minute
+)
+
+// maxReply is the length in bytes of the longest answer that is read: a revocation list of a million entries has less.
+const maxReply = 64 << 20
+
+// server is one Vault, at one or more addresses, under one login.
+type server struct {
+	at     order.Vault // its place is of no account here
+	config Config
+	pool   *http.Transport
+	nodes  []node
+
+	mu       sync.Mutex
+	good     int // the node that answered last
+	token    string
+	until    time.Time // when the token ends; zero for never, or not known
+	renewAt  time.Time // when to keep it alive; zero for never
+	closed   time.Time // before this nobody is asked
+	failures int       // in a row
+	why      *order.Failure
+	issuers  *bool // mounts have several CAs; nil while that is not known
+
+	login sync.Mutex // one at a time
+
+	found strays
+}
+
+// node is one address of a server.
+type node struct {
+	address string
+	client  *api.Client // under the login
+	bare    *api.Client // without one
+}
+
+// newServer makes a server. What the environment says of Vaults is for an operator's shell and is not taken from there.
+func newServer(at order.Vault, config Config) (*server, error) {
+	if at.Unavailable != "" {
+		return nil, order.Fail("vault-config", "%s", at.Unavailable)
+	}
+	trust := &tls.Config{MinVersion: tls.VersionTLS12}
+	if at.CA != "" {
+		trust.RootCAs = x509.NewCertPool()
+		if !trust.RootCAs.AppendCertsFromPEM([]byte(at.CA)) {
+			return nil, order.Fail("vault-config", "vault-ca holds no certificate: give PEM")
+		}
+	}
+	pool := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: trust, ForceAttemptHTTP2: true,
+		TLSHandshakeTimeout: config.Timeout, MaxIdleConnsPerHost: 16, IdleConnTimeout: 90 * time.Second,
+	}
+	made := &server{at: at, config: config, pool: pool, found: strays{read: map[string]bool{}}}
+	for _, address := range at.Addresses {
+		if parsed, err := url.Parse(address); err != nil || parsed.Scheme != "https" || parsed.Host == "" {
+			return nil, order.Fail("vault-config", "%q is no https URL: see vault-address", address)
+		}
+		client, err := made.client(address)
+		if err != nil {
+			return nil, err
+		}
+		bare, err := made.client(address)
+		if err != nil {
+			return nil, err
+		}
+		made.nodes = append(made.nodes, node{address, client, bare})
+	}
+	if len(made.nodes) == 0 {
+		return nil, order.Fail("vault-config", "the address of Vault is missing: set vault-address")
+	}
+	return made, nil
+}
+
+// client makes a client without a login.
+func (s *server) client(address string) (*api.Client, error) {
+	client, err := api.NewClient(&api.Config{
+		Address: address, MaxRetries: 0, Timeout: s.config.Timeout,
+		HttpClient: &http.Client{
+			Transport:     s.pool,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	})
+	if err != nil { // which may quote the environment
+		return nil, order.Fail("vault-config", "cannot make a client of Vault at %s: see vault-address", address)
+	}
+	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
+	client.ClearToken()
+	client.ClearNamespace()
+	if s.at.Namespace != "" {
+		client.SetNamespace(s.at.Namespace)
+	}
+	return client, nil
+}
+
+func (s *server) close() { s.pool.CloseIdleConnections() }
+
+// write calls a path with a body; get reads one.
+func (s *server) write(ctx context.Context, at string, body map[string]any) (*api.Secret, error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	return s.do(ctx, at, func(ctx context.Context, client *api.Client) (*api.Response, error) {
+		return client.Logical().WriteRawWithContext(ctx, at, text)
+	})
+}
+
+func (s *server) get(ctx context.Context, at string) (*api.Secret, error) {
+	return s.do(ctx, at, func(ctx context.Context, client *api.Client) (*api.Response, error) {
+		return client.Logical().ReadRawWithContext(ctx, at)
+	})
+}
+
+func (s *server) list(ctx context.Context, at string) (*api.Secret, error) {
+	return s.do(ctx, at, func(ctx context.Context, client *api.Client) (*api.Response, error) {
+		return client.Logical().ReadRawWithDataWithContext(ctx, at, map[string][]string{"list": {"true"}})
+	})
+}
+
+type call func(context.Context, *api.Client) (*api.Response, error)
+
+// do makes one call with a login, on the first node that serves. A login that has ended is renewed once. After a failure
+// of all nodes nobody is asked for a while; what was asked meanwhile has the same answer.
+func (s *server) do(ctx context.Context, at string, call call) (*api.Secret, error) {
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	began := s.start()
+	var first *trouble
+	for i := range s.nodes {
+		number := (began + i) % len(s.nodes)
+		secret, bad := s.on(ctx, s.nodes[number], at, call)
+		if bad == nil {
+			s.served(number)
+			return secret, nil
+		}
+		if first == nil || bad.unanswered {
+			first = bad
+		}
+		if !bad.elsewhere {
+			break
+		}
+	}
+	if first.closes {
+		s.shut(first.Failure)
+	}
+	return nil, first
+}
+
+// open reports why nobody is asked now.
+func (s *server) open() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why != nil && s.config.Now().Before(s.closed) {
+		return s.why
+	}
+	return nil
+}
+
+func (s *server) start() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.good
+}
+
+func (s *server) served(number int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.good, s.failures, s.why, s.closed = number, 0, nil, time.Time{}
+}
+
+// shut leaves the server alone for a while, which differs between units that saw it fail together.
+func (s *server) shut(why *order.Failure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.config.Now()
+	if s.why != nil && now.Before(s.closed) { // another call that was under way has noted it
+		return
+	}
+	wait := min(firstWait<<min(s.failures, 16), maxWait)
+	s.failures++
+	s.why, s.closed = why, now.Add(s.config.Jitter(wait))
+}
+
+// on makes a call on one node.
+func (s *server) on(ctx context.Context, node node, at string, call call) (*api.Secret, *trouble) {
+	token, bad := s.loggedIn(ctx, node, "")
+	if bad != nil {
+		return nil, bad
+	}
+	secret, bad := s.send(ctx, node, at, call)
+	if bad == nil || !bad.token {
+		return secret, bad
+	}
+	if again, worse := s.loggedIn(ctx, node, token); worse != nil {
+		return nil, worse
+	} else if again == token {
+		return nil, bad
+	}
+	return s.send(ctx, node, at, call)
+}
+
+// send makes a call and reads what comes back.
+func (s *server) send(ctx context.Context, node node, at string, call call) (*api.Secret, *trouble) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	response, err := call(ctx, node.client)
+	if response != nil {
+		defer func() { _ = response.Body.Close() }()
+	}
+	if err != nil {
+		return nil, read(node.address, at, err)
+	}
+	if response.StatusCode == http.StatusNoContent {
+		return &api.Secret{}, nil
+	}
+	secret, err := api.ParseSecret(io.LimitReader(response.Body, maxReply))
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, read(node.address, at, ctx.Err())
+	case err != nil || secret == nil:
+		bad := failed("vault-error", "Vault at %s answers %s with what is no answer of Vault's: see vault-address", node.address, at)
+		bad.unanswered = true
+		return nil, bad
+	}
+	return secret, nil
+}
+
+// loggedIn gives a token: the one at hand unless it has ended, or is the one that was refused.
+func (s *server) loggedIn(ctx context.Context, node node, refused string) (string, *trouble) {
+	s.login.Lock()
+	defer s.login.Unlock()
+	s.mu.Lock()
+	token, until := s.token, s.until
+	s.mu.Unlock()
+	ended := !until.IsZero() && !s.config.Now().Before(until)
+	if token != "" && token != refused && !ended {
+		return token, nil
+	}
+	if !s.at.Token.IsZero() {
+		return s.takeToken(ctx, node, token)
+	}
+	at := path.Join("auth", s.at.LoginMount, "login")
+	secret, bad := s.send(ctx, node, at, func(ctx context.Context, _ *api.Client) (*api.Response, error) {
+		body, err := json.Marshal(map[string]string{"role_id": s.at.RoleID.Reveal(), "secret_id": s.at.SecretID.Reveal()})
+		if err != nil {
+			return nil, err
+		}
+		return node.bare.Logical().WriteRawWithContext(ctx, at, body)
+	})
+	switch {
+	case bad != nil && (bad.Code == "vault-refused" || bad.Code == "vault-denied"):
+		bad = failed("vault-login", "Vault refuses the login (invalid role-id or secret-id, or the secret-id has ended): "+
+			"put a new secret-id into the secret that vault-credentials names, with juju update-secret")
+		bad.closes = true
+		return "", bad
+	case bad != nil:
+		bad.unanswered = false // a login signs nothing
+		return "", bad
+	case secret.Auth == nil || secret.Auth.ClientToken == "":
+		return "", failed("vault-login", "Vault at %s gives no token for the AppRole: see vault-auth-mount", node.address)
+	}
+	s.take(secret.Auth.ClientToken, time.Duration(secret.Auth.LeaseDuration)*time.Second, secret.Auth.Renewable)
+	return secret.Auth.ClientToken, nil
+}
+
+// takeToken uses the token that the operator gave, once Vault has said how long it lives.
+func (s *server) takeToken(ctx context.Context, node node, before string) (string, *trouble) {
+	given := s.at.Token.Reveal()
+	ended := failed("vault-login", "Vault takes the token no more: it has ended or was revoked: wrap a new one, and put it into the secret "+
+		"that vault-credentials names, with juju update-secret")
+	ended.closes = true
+	if before == given { // it was good before
+		return "", ended
+	}
+	s.take(given, 0, false)
+	secret, bad := s.send(ctx, node, "auth/token/lookup-self", func(ctx context.Context, client *api.Client) (*api.Response, error) {
+		return client.Logical().ReadRawWithContext(ctx, "auth/token/lookup-self")
+	})
+	switch {
+	case bad != nil && bad.token:
+		s.take("", 0, false)
+		return "", ended
+	case bad != nil:
+		s.take("", 0, false)
+		bad.unanswered = false
+		return "", bad
+	}
+	life, err := secret.TokenTTL()
+	renewable, also := secret.TokenIsRenewable()
+	if err != nil || also != nil {
+		life, renewable = 0, false
+	}
+	s.take(given, life, renewable)
+	return given, nil
+}
+
+// take notes a token. It is kept alive from half of its life on.
+func (s *server) take(token string, life time.Duration, renewable bool) {
+	now := s.config.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token, s.until, s.renewAt = token, time.Time{}, time.Time{}
+	if life > 0 {
+		s.until = now.Add(life)
+		if renewable {
+			s.renewAt = now.Add(life / 2)
+		}
+	}
+	for _, node := range s.nodes {
+		node.client.SetToken(token)
+	}
+}
+
+// keepAlive has the login last longer, where half of its life is over. That it cannot is no failure before it ends.
+func (s *server) keepAlive(ctx context.Context) {
+	s.mu.Lock()
+	due := !s.renewAt.IsZero() && !s.config.Now().Before(s.renewAt)
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	secret, err := s.write(ctx, "auth/token/renew-self", map[string]any{})
+	if err != nil || secret.Auth == nil {
+		return
+	}
+	life := time.Duration(secret.Auth.LeaseDuration) * time.Second
+	s.take(secret.Auth.ClientToken, life, secret.Auth.Renewable)
+}
+
+// lasts is when the login has to be kept alive at the latest; zero for never. Who can log in again need not care.
+func (s *server) lasts() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at.Token.IsZero() {
+		return time.Time{}
+	}
+	return s.renewAt
+}
+
+// text gives a member of an answer; empty where there is none.
+func text(secret *api.Secret, member string) string {
+	if secret == nil {
+		return ""
+	}
+	value, _ := secret.Data[member].(string)
+	return strings.TrimSpace(value)
+}
+
+// texts gives a list of an answer.
+func texts(secret *api.Secret, member string) []string {
+	var found []string
+	if secret == nil {
+		return nil
+	}
+	list, _ := secret.Data[member].([]any)
+	for _, value := range list {
+		if one, ok := value.(string); ok {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
+// refusedBy reports whether Vault answered that it does not do what it was asked.
+func refusedBy(err error) bool {
+	var bad *trouble
+	return errors.As(err, &bad) && (bad.Code == "vault-refused" || bad.Code == "vault-mount")
+}
