@@ -75,7 +75,10 @@ func TestAGivenSecretIsNotAskedForWhereJujuHasNone(t *testing.T) {
 
 func TestAnAgentThatGoesIsNoProblemOfASecret(t *testing.T) {
 	t.Parallel()
-	agent, env := fakeAgent(t, with(map[string]answer{"config-get": {stdout: `{"credentials":"` + givenURI + `"}`}}))
+	agent, env := fakeAgent(t, with(map[string]answer{
+		"is-leader":  {stdout: "false"}, // for whom the secret is the last thing to ask for
+		"config-get": {stdout: `{"credentials":"` + givenURI + `"}`},
+	}))
 	session := open(t, env)
 	agent.look = func(req Request) {
 		if req.CommandName == "secret-get" {
