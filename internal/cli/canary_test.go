@@ -22,17 +22,29 @@ type sighting struct{ place, secret string }
 // leaks looks for secrets, told by what they are of, in texts, told by where they are. A private key in PEM is no text for
 // any of them, whosever it is.
 func leaks(secrets, texts map[string]string) []sighting {
-	var found []sighting
+	found := sightings(secrets, texts)
 	for place, text := range texts {
 		if strings.Contains(text, "PRIVATE KEY-----") {
 			found = append(found, sighting{place, "some private key"})
 		}
+	}
+	return inPlaces(found)
+}
+
+// sightings looks likewise, in texts that may hold private keys.
+func sightings(secrets, texts map[string]string) []sighting {
+	var found []sighting
+	for place, text := range texts {
 		for what, secret := range secrets {
 			if strings.Contains(text, secret) {
 				found = append(found, sighting{place, what})
 			}
 		}
 	}
+	return inPlaces(found)
+}
+
+func inPlaces(found []sighting) []sighting {
 	slices.SortFunc(found, func(a, b sighting) int {
 		return cmp.Or(strings.Compare(a.place, b.place), strings.Compare(a.secret, b.secret))
 	})
@@ -50,7 +62,11 @@ func (s *story) sweep() error {
 	if folders, _ := filepath.Glob(filepath.Join(s.stage.dir, "state", "*", "journal")); len(folders) > 0 && len(secrets) == 0 {
 		return fmt.Errorf("no secret was found to look for, though units have state: the sweep looks in the wrong places")
 	}
-	if found := leaks(secrets, texts); len(found) > 0 {
+	given, err := s.given()
+	if err != nil {
+		return err
+	}
+	if found := append(leaks(secrets, texts), sightings(given, s.allTexts(texts))...); len(found) > 0 {
 		return fmt.Errorf("secrets are in the open: %v", found)
 	}
 	return nil
@@ -180,6 +196,17 @@ func TestASecretInTheOpenIsSeen(t *testing.T) {
 	require.Equal(t, []sighting{{"log", "password"}, {"status", "some private key"}}, leaks(secrets, map[string]string{
 		"log": `msg="cannot log in" password=correct-horse-battery`, "status": "blocked: -----BEGIN EC PRIVATE KEY-----",
 	}))
+	require.Equal(t, []sighting{{"the CA's file", "password"}}, sightings(secrets, map[string]string{
+		"the CA's file": "-----BEGIN EC PRIVATE KEY-----\ncorrect-horse-battery", "another file": "-----BEGIN EC PRIVATE KEY-----",
+	}))
+	given := map[string]string{}
+	require.NoError(t, noteGiven(given, "token", "first-line\nsecond-line\nno\n"))
+	require.NoError(t, noteGiven(given, "ca", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"))
+	require.Equal(t, map[string]string{
+		"token": "first-line\nsecond-line\nno", "token, in base64": "Zmlyc3QtbGluZQpzZWNvbmQtbGluZQpubw==",
+		"token, line 1": "first-line", "token, line 2": "second-line",
+	}, given)
+	require.EqualError(t, noteGiven(given, "pin", "1234567\n"), "the pin is too short to be looked for: use 8 characters or more")
 	for key, hands := range map[string]bool{
 		"etcd_0.server.key": true, "client.key": true, "etcd_0.processed_requests": true, "etcd_0.processed_client_requests": true,
 		"ca": false, "sealed.3.etcd_0": false, "authority": false, "certificates": false, "request_errors": false,

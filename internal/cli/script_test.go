@@ -44,7 +44,11 @@ func TestMain(m *testing.M) {
 //	relate APP:ENDPOINT APP:ENDPOINT     and unrelate
 //	add-unit APP, remove-unit UNIT, lose-machine UNIT, lead UNIT
 //	config APP option=value|@FILE…       likewise with deploy
+//	add-secret NAME KEY=VALUE…           what the operator keeps in a secret; prints its URI. Values have 8 characters or more,
+//	                                     and the sweep at the story's end looks for them all. update-secret, grant-secret,
+//	                                     revoke-secret and remove-secret take the URI or the name
 //	start-agent UNIT, kill-agent UNIT
+//	update-status UNIT                   have the hook be due that Juju runs every five minutes
 //	write UNIT RELATION KEY VALUE|@FILE  what a charm would write into its databag; RELATION is its endpoint's name
 //	chmod-conf UNIT MODE                 of the unit's agent.conf
 //	settle                               run hooks until nothing is due
@@ -91,6 +95,7 @@ func TestScripts(t *testing.T) {
 				refusing:   &selfSigned{ca: scriptedCA{name: "refusing"}, forbid: "forbidden.example.com"},
 				refreshed:  map[string]bool{},
 				logged:     map[string]int{},
+				removed:    map[string]string{},
 				aged:       &selfSigned{ca: scriptedCA{name: "aged"}, aged: true, seen: map[string]bool{}},
 			}
 			env.Values[stageKey{}] = played
@@ -116,9 +121,10 @@ type story struct {
 	selfSigned *selfSigned
 	refusing   *selfSigned
 	aged       *selfSigned
-	refreshed  map[string]bool // applications that were made a signet
-	logged     map[string]int  // lines of Juju's log that were printed, by unit
-	told       bytes.Buffer    // results of actions, for the sweep
+	refreshed  map[string]bool   // applications that were made a signet
+	logged     map[string]int    // lines of Juju's log that were printed, by unit
+	told       bytes.Buffer      // results of actions, for the sweep
+	removed    map[string]string // values of secrets that the operator removed, likewise
 }
 
 type storyCommand struct {
@@ -130,41 +136,47 @@ type storyCommand struct {
 func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	commands := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, command := range map[string]storyCommand{
-		"deploy":       {"app units [option=value...]", 2, (*story).deploy},
-		"deploy-charm": {"dir units", 2, (*story).deployCharm},
-		"relate":       {"app:endpoint app:endpoint", 2, (*story).relate},
-		"unrelate":     {"app:endpoint app:endpoint", 2, (*story).unrelate},
-		"add-unit":     {"app", 1, (*story).addUnit},
-		"remove-unit":  {"unit", 1, (*story).removeUnit},
-		"lose-machine": {"unit", 1, (*story).loseMachine},
-		"lead":         {"unit", 1, (*story).lead},
-		"config":       {"app option=value...", 2, (*story).config},
-		"await":        {"unit pattern", 2, (*story).await},
-		"chmod-conf":   {"unit mode", 2, (*story).chmodConf},
-		"start-agent":  {"unit", 1, (*story).startAgent},
-		"kill-agent":   {"unit", 1, (*story).killAgent},
-		"write":        {"unit endpoint key value|@file", 4, (*story).write},
-		"settle":       {"", 0, (*story).settle},
-		"bag":          {"unit|app endpoint [key]", 2, (*story).bag},
-		"status":       {"unit", 1, (*story).status},
-		"hooks":        {"unit", 1, (*story).hooks},
-		"files":        {"unit", 1, (*story).files},
-		"certificates": {"", 0, (*story).certificates},
-		"service":      {"unit name ok|reason", 3, (*story).service},
-		"programs":     {"unit", 1, (*story).programs},
-		"machine":      {"unit path", 2, (*story).machine},
-		"put":          {"unit path text", 3, (*story).put},
-		"describe":     {"file", 1, (*story).describe},
-		"handshake":    {"dir", 1, (*story).handshake},
-		"run":          {"unit action [parameter=value...]", 2, (*story).runAction},
-		"output":       {"unit action result", 3, (*story).output},
-		"bring":        {"unit file path", 3, (*story).bring},
-		"fetch":        {"unit path file", 3, (*story).fetch},
-		"journal":      {"unit file", 2, (*story).journal},
-		"log":          {"unit", 1, (*story).juju},
-		"remains":      {"[elsewhere]", 0, (*story).remains},
-		"refresh":      {"app", 1, (*story).refresh},
-		"knowing":      {"file[#n]...", 1, (*story).knowing},
+		"deploy":        {"app units [option=value...]", 2, (*story).deploy},
+		"deploy-charm":  {"dir units", 2, (*story).deployCharm},
+		"relate":        {"app:endpoint app:endpoint", 2, (*story).relate},
+		"unrelate":      {"app:endpoint app:endpoint", 2, (*story).unrelate},
+		"add-unit":      {"app", 1, (*story).addUnit},
+		"remove-unit":   {"unit", 1, (*story).removeUnit},
+		"lose-machine":  {"unit", 1, (*story).loseMachine},
+		"lead":          {"unit", 1, (*story).lead},
+		"config":        {"app option=value...", 2, (*story).config},
+		"add-secret":    {"name key=value...", 2, (*story).addSecret},
+		"update-secret": {"uri|name key=value...", 2, (*story).updateSecret},
+		"grant-secret":  {"uri|name app[,app...]", 2, (*story).grantSecret},
+		"revoke-secret": {"uri|name app[,app...]", 2, (*story).revokeSecret},
+		"remove-secret": {"uri|name", 1, (*story).removeSecret},
+		"update-status": {"unit", 1, (*story).updateStatus},
+		"await":         {"unit pattern", 2, (*story).await},
+		"chmod-conf":    {"unit mode", 2, (*story).chmodConf},
+		"start-agent":   {"unit", 1, (*story).startAgent},
+		"kill-agent":    {"unit", 1, (*story).killAgent},
+		"write":         {"unit endpoint key value|@file", 4, (*story).write},
+		"settle":        {"", 0, (*story).settle},
+		"bag":           {"unit|app endpoint [key]", 2, (*story).bag},
+		"status":        {"unit", 1, (*story).status},
+		"hooks":         {"unit", 1, (*story).hooks},
+		"files":         {"unit", 1, (*story).files},
+		"certificates":  {"", 0, (*story).certificates},
+		"service":       {"unit name ok|reason", 3, (*story).service},
+		"programs":      {"unit", 1, (*story).programs},
+		"machine":       {"unit path", 2, (*story).machine},
+		"put":           {"unit path text", 3, (*story).put},
+		"describe":      {"file", 1, (*story).describe},
+		"handshake":     {"dir", 1, (*story).handshake},
+		"run":           {"unit action [parameter=value...]", 2, (*story).runAction},
+		"output":        {"unit action result", 3, (*story).output},
+		"bring":         {"unit file path", 3, (*story).bring},
+		"fetch":         {"unit path file", 3, (*story).fetch},
+		"journal":       {"unit file", 2, (*story).journal},
+		"log":           {"unit", 1, (*story).juju},
+		"remains":       {"[elsewhere]", 0, (*story).remains},
+		"refresh":       {"app", 1, (*story).refresh},
+		"knowing":       {"file[#n]...", 1, (*story).knowing},
 	} {
 		commands[name] = func(ts *testscript.TestScript, negated bool, args []string) {
 			if len(args) < command.min {

@@ -72,7 +72,17 @@ func code(err error) string {
 // want to tell apart from another application's.
 func gone(err error) bool {
 	switch code(err) {
-	case params.CodeNotFound, params.CodeUnauthorized, params.CodeNotAssigned:
+	case params.CodeUnauthorized, params.CodeNotAssigned:
+		return true
+	}
+	return absent(err)
+}
+
+// absent reports whether the controller answered, in so many words, that there is no such thing. Juju 4 has codes of its
+// own for what is missing of secrets (its domain/secret/errors), which the library of Juju 3 does not know.
+func absent(err error) bool {
+	switch code(err) {
+	case params.CodeNotFound, "secret not found", "secret revision not found", "secret consumer not found":
 		return true
 	}
 	return false

@@ -134,14 +134,34 @@ func (c *client) sharedSecrets(published map[string]string) ([]ownSecret, error)
 	if len(shared) == 0 {
 		return nil, nil
 	}
-	revisions, err := c.secrets.GetConsumerSecretsRevisionInfo(c.unit.Id(), uris)
+	revisions, err := c.latestRevisions(uris)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the revisions of the application's secrets: %w", err)
 	}
 	for i := range shared {
-		shared[i].latest = revisions[shared[i].URI].Revision
+		shared[i].latest = revisions[i]
 	}
 	return shared, nil
+}
+
+// latestRevisions are the latest revisions of secrets that the unit has read before; 0 where it has not, or may not know,
+// of which reading them tells more. The library's own method fails as a whole on Juju 4 for one that was never read.
+func (c *client) latestRevisions(uris []string) ([]int, error) {
+	args := params.GetSecretConsumerInfoArgs{ConsumerTag: c.unit.String(), URIs: uris}
+	var results params.SecretConsumerInfoResults
+	if err := c.call("SecretsManager", "GetConsumerSecretsRevisionInfo", args, &results); err != nil {
+		return nil, err
+	}
+	if err := expect(len(uris), len(results.Results), "revisions"); err != nil {
+		return nil, err
+	}
+	latest := make([]int, len(uris))
+	for i, result := range results.Results {
+		if result.Error == nil {
+			latest[i] = result.Revision
+		}
+	}
+	return latest, nil
 }
 
 // readContents reads the newest content of all secrets in one call. Reading makes the unit a consumer of the secret,

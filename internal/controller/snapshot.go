@@ -54,6 +54,9 @@ func (l *link) read(ctx context.Context) (juju.Snapshot, error) {
 	if err := c.readUnit(&snap); err != nil {
 		return juju.Snapshot{}, err
 	}
+	if err := snap.Give(c.readGiven); err != nil {
+		return juju.Snapshot{}, err
+	}
 	if snap.Leader {
 		if snap.Leftovers, err = c.readLeftovers(); err != nil {
 			return juju.Snapshot{}, err

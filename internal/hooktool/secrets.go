@@ -156,6 +156,26 @@ func (s *Session) content(ctx context.Context, uri string) (map[string]string, e
 	return content, err
 }
 
+// readGiven reads the operator's secrets that options name, each by a command of its own: whatever Juju answers to it is
+// about that secret, and harms neither another nor the snapshot.
+func (s *Session) readGiven(ctx context.Context, snap *juju.Snapshot) error {
+	return snap.Give(func(uri string) (juju.Given, error) {
+		var content map[string]string
+		err := s.read(ctx, &content, "secret-get", "--refresh", "--", uri)
+		switch {
+		case err == nil:
+			return juju.Given{Content: content}, nil
+		case errors.Is(err, juju.ErrUnreachable):
+			return juju.Given{}, err
+		case refused(err, "permission denied"):
+			return juju.NotGranted(uri, juju.ApplicationOf(s.env.Unit)), nil
+		case refused(err, "not found"):
+			return juju.NoSuchSecret(uri), nil
+		}
+		return juju.Unreadable(uri, err.Error()), nil
+	})
+}
+
 // writeSecrets creates and updates secrets, and gives the URIs of the application's among them by label. A secret to be
 // created whose label is taken is that secret if their content is the same. Another content is the work of another leader,
 // who was not seen when this was decided, and stays.

@@ -27,7 +27,7 @@ func (s *Session) Snapshot(ctx context.Context) (juju.Snapshot, error) {
 		return juju.Snapshot{}, err
 	}
 	for _, part := range []func(context.Context, *juju.Snapshot) error{
-		s.readConfig, s.readRelations, s.readAddresses, s.readState, s.readStatus, s.readSecrets, s.readLeftovers,
+		s.readConfig, s.readRelations, s.readAddresses, s.readState, s.readStatus, s.readSecrets, s.readGiven, s.readLeftovers,
 	} {
 		if err := part(ctx, &snap); err != nil {
 			return juju.Snapshot{}, err

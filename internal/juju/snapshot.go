@@ -100,12 +100,6 @@ const (
 	OwnedByUnit        SecretOwner = "unit"
 )
 
-// Given is one secret of the model's operator ("juju add-secret") in its latest revision, or why this unit cannot read it.
-type Given struct {
-	Content map[string]string // nil when it cannot be read
-	Problem string            // what to do about that: "run juju grant-secret …"; empty when it can be read
-}
-
 // Addresses is what network-get shows for one endpoint.
 type Addresses struct {
 	Bind    []string // IP addresses of the interfaces, as text

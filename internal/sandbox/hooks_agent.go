@@ -191,34 +191,27 @@ func (a *unitAgent) nextOrdered(*Model) (HookInfo, bool) {
 	return a.ordered[0], true
 }
 
+// nextSecret gives the hook about a new revision of a secret that the unit has read and may still read. It runs whether or
+// not the unit has read that revision already: Juju's agent remembers for which one it ran the hook last, and nothing of
+// what was read. Of the first revision it is not told.
 func (a *unitAgent) nextSecret(m *Model) (HookInfo, bool) {
 	if !a.started {
 		return HookInfo{}, false
 	}
-	latest, tracked := m.consumed(a.unit), m.tracked(a.unit)
+	latest := m.consumed(a.unit)
 	for _, uri := range slices.Sorted(maps.Keys(latest)) {
-		if latest[uri] > tracked[uri] && latest[uri] > a.secrets[uri] {
-			info := hookOf("secret-changed")
-			info.SecretURI = uri
-			_, info.SecretLabel, _ = m.ConsumerInfo(a.unit, a.unit, uri)
-			info.version = int64(latest[uri])
-			return info, true
+		if latest[uri] < 2 || latest[uri] == a.secrets[uri] {
+			continue
 		}
+		_, label, err := m.ConsumerInfo(a.unit, a.unit, uri)
+		if err != nil {
+			continue
+		}
+		info := hookOf("secret-changed")
+		info.SecretURI, info.SecretLabel, info.version = uri, label, int64(latest[uri])
+		return info, true
 	}
 	return HookInfo{}, false
-}
-
-// tracked gives the revision of each secret that a unit has read and keeps to, by URI.
-func (m *Model) tracked(name string) map[string]int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	current := map[string]int{}
-	for _, s := range m.vault.secrets {
-		if c := s.consumers[name]; c != nil {
-			current["secret:"+s.id] = c.current
-		}
-	}
-	return current
 }
 
 func (a *unitAgent) nextConfig(m *Model) (HookInfo, bool) {

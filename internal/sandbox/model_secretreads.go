@@ -4,7 +4,6 @@ package sandbox
 
 import (
 	"cmp"
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
@@ -221,53 +220,6 @@ func (m *Model) secretInfos(wanted func(*secret) bool) []SecretInfo {
 	}
 	slices.SortFunc(infos, func(a, b SecretInfo) int { return cmp.Compare(a.URI, b.URI) })
 	return infos
-}
-
-// RevealSecret is the latest content of a secret in clear, without asking who may read it: what the model's operator
-// sees with show-secret --reveal.
-func (m *Model) RevealSecret(uri string) (map[string]string, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s, err := m.secret(uri)
-	if err != nil {
-		return nil, err
-	}
-	plain := map[string]string{}
-	for key, value := range s.revisions[s.latest].content {
-		raw, err := base64.StdEncoding.DecodeString(value)
-		if err != nil {
-			return nil, errors.Annotatef(err, "cannot decode key %q of secret %q", key, uri)
-		}
-		plain[key] = string(raw)
-	}
-	return plain, nil
-}
-
-// AddUserSecret makes a secret of the model's operator, readable by the applications named, and gives its URI. Values
-// are in clear.
-func (m *Model) AddUserSecret(label string, content map[string]string, apps ...string) (string, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	encoded := map[string]string{}
-	for key, value := range content {
-		encoded[key] = base64.StdEncoding.EncodeToString([]byte(value))
-	}
-	if err := checkSecretContent(encoded); err != nil {
-		return "", errors.Annotatef(err, "cannot add secret %q", label)
-	}
-	s := &secret{
-		id: m.vault.newID(m.uuid), label: label, labelled: true, rotate: "never", created: m.now(),
-		revisions: map[int]*secretRevision{}, consumers: map[string]*secretConsumer{}, grants: map[string]secretGrant{},
-	}
-	for _, app := range apps {
-		if _, found := m.apps[app]; !found {
-			return "", errors.NotFoundf("cannot add secret %q: application %q", label, app)
-		}
-		s.grants[app] = secretGrant{role: coresecrets.RoleView, scope: -1}
-	}
-	m.vault.secrets[s.id] = s
-	m.upsert(s, SecretUpsert{Content: encoded})
-	return "secret:" + s.id, nil
 }
 
 // consumed gives the latest revision of each secret that a unit has read, by URI: what its watcher compares.

@@ -274,20 +274,6 @@ func TestAUnitsSecretsGoWithIt(t *testing.T) {
 	require.Empty(t, m.Secrets("ca/1"))
 }
 
-func TestAUserSecretIsReadByThoseItIsGrantedTo(t *testing.T) {
-	t.Parallel()
-	m, _ := modelled(t)
-	uri, err := m.AddUserSecret("token", map[string]string{"token": "s3cret"}, "ca")
-	require.NoError(t, err)
-	_, err = m.SecretContent("ca/1", SecretQuery{URI: uri})
-	require.NoError(t, err)
-	_, err = m.SecretContent("etcd/0", SecretQuery{URI: uri})
-	require.ErrorContains(t, err, "permission denied")
-	plain, err := m.RevealSecret(uri)
-	require.NoError(t, err)
-	require.Equal(t, map[string]string{"token": "s3cret"}, plain)
-}
-
 func TestConfigIsTyped(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

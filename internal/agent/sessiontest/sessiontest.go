@@ -7,7 +7,7 @@
 //		sessiontest.Run(t, func(t *testing.T, world *sessiontest.World, unit string) agent.Session { … })
 //	}
 //
-// Where to look next: snapshot.go and commit.go hold the cases, each a sentence of the contract; packages hooktool and
+// Where to look next: snapshot.go, commit.go, secrets.go and given.go hold the cases, each a sentence of the contract; packages hooktool and
 // controller pass them.
 package sessiontest
 
@@ -63,6 +63,10 @@ func Run(t *testing.T, open Opener) {
 		t.Parallel()
 		withoutSecrets(newWorld(t, open, sandbox.Options{NoSecrets: true, JujuVersion: "2.9.51"}))
 	})
+	t.Run("an option that names a secret on Juju 2.9 is answered, not refused", func(t *testing.T) {
+		t.Parallel()
+		givenWithoutSecrets(newWorld(t, open, sandbox.Options{NoSecrets: true, JujuVersion: "2.9.51"}))
+	})
 }
 
 // RunOn runs the contract on a Juju of another kind, which must have secrets.
@@ -109,6 +113,11 @@ func cases() map[string]func(*World) {
 		"the keys that publish secrets are not shown and not removed":       secretKeysHidden,
 		"a new leader takes over the application's secrets":                 secretTakeover,
 		"errors never show a secret's content":                              secretNotInErrors,
+		"a secret of the operator's that an option names is read":           givenRead,
+		"what the operator updates is in the next snapshot":                 givenUpdated,
+		"a secret that is not granted is read once it is":                   givenGranted,
+		"a secret that is revoked or removed cannot be read any more":       givenTaken,
+		"a secret that cannot be read harms nothing else":                   givenHarmsNothing,
 	}
 }
 
@@ -124,8 +133,9 @@ func newWorld(t *testing.T, open Opener, options sandbox.Options) *World {
 		Endpoints: Endpoints(),
 		Config: map[string]any{
 			"mode": "ca", "days": 365, "ratio": 0.5, "strict": false, "empty": "", "digits": "0123", "notes": nil,
+			"credentials": nil, "more-credentials": nil,
 		},
-		Types: map[string]string{"notes": "string"},
+		Types: map[string]string{"notes": "string", "credentials": "string", "more-credentials": "string"},
 	}))
 	require.NoError(t, w.Model.Deploy("web", sandbox.CharmMeta{Name: "web", Endpoints: []juju.Endpoint{
 		{Name: "tls", Interface: "tls-certificates", Role: juju.Requires},
