@@ -85,3 +85,6 @@ func NoSuchSecret(uri string) Given {
 func Unreadable(uri, cause string) Given {
 	return Given{Problem: fmt.Sprintf("%s cannot be read: %s", uri, cause)}
 }
+
+// IsSecretURI reports whether an option's value names a secret.
+func IsSecretURI(value string) bool { return secretURI.MatchString(value) }

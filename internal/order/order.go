@@ -103,6 +103,15 @@ func (f *Failure) Error() string { return f.Message }
 // Final reports whether the same order would fail in the same way again: it is the order that is wrong, not the moment.
 func (f *Failure) Final() bool { return f.Code == "lint" || f.Code == "bad-order" }
 
+// Passes reports whether a failure may end by itself, with nobody doing anything here.
+func (f *Failure) Passes() bool {
+	switch f.Code {
+	case "vault-unreachable", "vault-standby", "vault-busy", "vault-slow", "vault-error":
+		return true
+	}
+	return false
+}
+
 // Fail makes a failure.
 func Fail(code, format string, args ...any) error {
 	return &Failure{Code: code, Message: fmt.Sprintf(format, args...)}

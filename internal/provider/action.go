@@ -195,6 +195,9 @@ func (s *step) actUpload(params *juju.Config) {
 		s.fail("cannot take up the certificate: %v", err)
 		return
 	}
+	if one == nil {
+		return
+	}
 	results := map[string]string{"generation": strconv.Itoa(one.Generation), "ca": one.Certificate}
 	if top := one.public().Root(); !selfSigned(top) {
 		results["note"] = "the root of its chain is not known yet: upload it as root-ca, or integrate receive-ca-cert with who has it"

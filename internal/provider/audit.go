@@ -236,7 +236,7 @@ func (s *step) recordRoles() {
 // peer databag: who rewrites the record on this machine does not reach what others were told.
 func (s *step) keepCheckpoint() {
 	text := s.snap.Local[CheckpointKey]
-	if since, grown := s.uncovered(); grown && s.signing {
+	if since, grown := s.uncovered(); grown && s.signing && s.current.Vault == nil {
 		wanted, due := s.signRecord(since), since.Add(checkpointEvery)
 		switch answer := s.answers[wanted.ID()]; {
 		case answer.State == order.Done: // also where an action wanted it
@@ -276,6 +276,10 @@ func (s *step) actCheckpoint(*juju.Config) {
 	text := s.snap.Local[CheckpointKey]
 	if s.current.slot == nil {
 		s.fail("there is no CA yet: see the status of %s", s.snap.Application())
+		return
+	}
+	if s.current.Vault != nil {
+		s.fail("Vault keeps the CA's key, and signs certificates only: have an audit device of Vault's keep the record")
 		return
 	}
 	if since, grown := s.uncovered(); grown {

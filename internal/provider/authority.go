@@ -34,6 +34,7 @@ func (s *step) findSigner() bool {
 		return false
 	}
 	if s.snap.Leader {
+		s.consult()
 		s.replaceUncertified()
 		if s.record.Current.Made == nil {
 			s.record.Current.Made = s.options()
@@ -83,7 +84,7 @@ func (s *step) found() bool {
 			Generation: firstGeneration, Certificate: secret.Content[certMember], Request: secret.Content[requestMember],
 		}
 		s.keepKey(s.record.Current, cert.NewKey(secret.Content[keyMember]))
-	case s.hasIssuedBefore():
+	case s.hasIssuedBefore() && !s.settings.Vault.Use: // which has its CA still
 		s.report(juju.Blocked, "the CA is lost although certificates were issued: restore it from a backup; signet makes no second one by itself")
 		return false
 	default:
@@ -111,6 +112,9 @@ func (s *step) make(generation int, subject cert.Subject) (slot, bool) {
 	request := s.settings.Intermediate || subject.CommonName != ""
 	if subject.CommonName == "" {
 		subject.CommonName, subject.Organizations = s.caCommonName(generation), s.settings.CAOrganizations
+	}
+	if s.settings.Vault.Use {
+		return s.makeInVault(generation, subject, request)
 	}
 	var wanted order.Order = order.CreateAuthority{
 		Generation:    generation,
@@ -143,7 +147,7 @@ func (s *step) make(generation int, subject cert.Subject) (slot, bool) {
 // rescueKey makes the secret of a CA whose key lies on this unit's disk only: the model had no secrets when the CA was
 // made, or the secret was removed.
 func (s *step) rescueKey() {
-	if s.current.slot == nil || !s.snap.CanSecrets || s.secretExists() || !s.keys[s.current.Generation].IsZero() || !s.holdsKey(s.current) {
+	if s.current.slot == nil || s.current.Vault != nil || !s.snap.CanSecrets || s.secretExists() || !s.keys[s.current.Generation].IsZero() || !s.holdsKey(s.current) {
 		return
 	}
 	if answer, ok := s.obtain(order.FetchKey{Authority: s.current.public()}); ok {
@@ -158,6 +162,8 @@ func (s *step) canSign() bool {
 	switch {
 	case !s.snap.Leader:
 		return false
+	case s.current.Vault != nil:
+		return s.vaultSigns(s.current) // else that is reported
 	case !s.signer.Key.IsZero() || s.holdsKey(s.current):
 		return true
 	case s.snap.CanSecrets && s.secretExists():

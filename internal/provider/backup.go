@@ -47,6 +47,9 @@ func (s *step) actBackup(params *juju.Config) {
 		}
 	}
 	for _, one := range s.record.slots() {
+		if one.Vault != nil { // whose own backup has the key
+			continue
+		}
 		key, ok := s.keyFor(*one)
 		if !ok {
 			return

@@ -41,15 +41,16 @@ type record struct {
 
 // slot is one CA.
 type slot struct {
-	Generation  int       `json:"generation"`
-	Certificate string    `json:"certificate,omitempty"` // PEM; empty while another CA has not certified it
-	Issuers     []string  `json:"issuers,omitempty"`     // PEM, in order; none where the CA is a root
-	Request     string    `json:"request,omitempty"`     // PEM, for the CA above
-	Crosses     []string  `json:"crosses,omitempty"`     // PEM: certificates by which others of the record vouch for this one
-	Made        *made     `json:"made,omitempty"`        // by which options
-	Adopted     time.Time `json:"adopted,omitzero"`      // when it was taken over from another program
-	Upstream    bool      `json:"upstream,omitempty"`    // certified over a relation, where its request stays
-	Until       time.Time `json:"until,omitzero"`        // retiring: when the last certificate that it signed ends
+	Generation  int          `json:"generation"`
+	Certificate string       `json:"certificate,omitempty"` // PEM; empty while another CA has not certified it
+	Issuers     []string     `json:"issuers,omitempty"`     // PEM, in order; none where the CA is a root
+	Request     string       `json:"request,omitempty"`     // PEM, for the CA above
+	Crosses     []string     `json:"crosses,omitempty"`     // PEM: certificates by which others of the record vouch for this one
+	Made        *made        `json:"made,omitempty"`        // by which options
+	Adopted     time.Time    `json:"adopted,omitzero"`      // when it was taken over from another program
+	Upstream    bool         `json:"upstream,omitempty"`    // certified over a relation, where its request stays
+	Vault       *order.Place `json:"vault,omitempty"`       // where Vault keeps it; nil for a CA of this application's own
+	Until       time.Time    `json:"until,omitzero"`        // retiring: when the last certificate that it signed ends
 }
 
 // made are the options that a CA was made by. When they change, a rollover is planned.
@@ -59,6 +60,7 @@ type made struct {
 	KeyType       cert.KeyType  `json:"key-type"`
 	Life          time.Duration `json:"life"`
 	Intermediate  bool          `json:"intermediate,omitempty"`
+	Vault         string        `json:"vault,omitempty"` // the mount; empty where it was made here
 }
 
 // fits reports whether a private key is a CA's.
@@ -168,6 +170,11 @@ func (s *step) members() []authority {
 // signerOf joins a CA with its key, which is zero where only this unit's disk may have it.
 func (s *step) signerOf(a authority) order.Signer {
 	signer := order.Signer{Authority: a.public(), Key: s.keys[a.Generation]}
+	if a.Vault != nil {
+		vault, _ := s.vaultAt(*a.Vault)
+		signer.Vault = &vault
+		return signer
+	}
 	if secret, found := s.snap.Secret(authorityLabel(a.Generation)); found && signer.Key.IsZero() {
 		signer.Key = cert.NewKey(secret.Content[keyMember])
 	}
@@ -239,6 +246,7 @@ func (s *step) keysAreSafe() bool {
 func (s *step) options() *made {
 	return &made{
 		s.settings.CACommonName, s.settings.CAOrganizations, s.settings.CAKeyType, s.settings.CALife, s.settings.Intermediate,
+		s.settings.Vault.name(),
 	}
 }
 
@@ -246,7 +254,8 @@ func (s *step) options() *made {
 func (m made) changed(now made) []string {
 	var names []string
 	for name, differs := range map[string]bool{
-		"authority":       m.Intermediate != now.Intermediate,
+		"authority":       m.Intermediate != now.Intermediate || (m.Vault == "") != (now.Vault == ""),
+		"vault-mount":     m.Vault != now.Vault && m.Vault != "" && now.Vault != "",
 		"ca-common-name":  m.CommonName != now.CommonName,
 		"ca-organization": !slices.Equal(m.Organizations, now.Organizations),
 		"ca-key-type":     m.KeyType != now.KeyType,

@@ -202,7 +202,7 @@ func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer)
 		if answer.Failure.Final() {
 			return s.deny(ask, dialect.Unsignable, answer.Failure.Message)
 		}
-		s.wake(s.now.Add(retry))
+		s.tryAgain(answer)
 		return s.deny(ask, dialect.NotSigned, answer.Failure.Message)
 	case order.Pending:
 		s.waiting++

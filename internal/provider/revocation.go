@@ -149,7 +149,10 @@ func (s *step) publishRevoked() {
 		if s.unread[member.Generation] {
 			continue // a list without what cannot be read would take it back
 		}
-		if s.settings.Listen != "" || len(list) > 0 || bag[crl] != "" {
+		switch {
+		case member.Vault != nil:
+			s.fetchList(bag, crl, member, list)
+		case s.settings.Listen != "" || len(list) > 0 || bag[crl] != "":
 			s.signList(bag, crl, member, list)
 		}
 	}
@@ -235,14 +238,22 @@ func (s *step) signList(bag juju.Bag, key string, a authority, list []cert.Revoc
 	}
 }
 
-// parseList reads a revocation list; nil when there is none that can be read.
+// parseList reads a revocation list; nil when there is none that can be read and has a number.
 func parseList(text string) *x509.RevocationList {
+	if list := parseAnyList(text); list != nil && list.Number != nil {
+		return list
+	}
+	return nil
+}
+
+// parseAnyList reads also those that have no number, which some CAs make although they must not (RFC 5280, 5.2.3).
+func parseAnyList(text string) *x509.RevocationList {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
 		return nil
 	}
 	list, err := x509.ParseRevocationList(block.Bytes)
-	if err != nil || list.Number == nil {
+	if err != nil {
 		return nil
 	}
 	return list
@@ -272,7 +283,7 @@ func responderLabel(generation int) string { return fmt.Sprintf("ocsp-%d", gener
 // keepResponder sees to a certificate with which every unit signs OCSP responses (RFC 6960, 4.2.2.2), so that no program
 // that strangers talk to needs the CA's key. A model without secrets has no place for it.
 func (s *step) keepResponder(a authority) {
-	if s.settings.Listen == "" || !s.snap.CanSecrets || !s.signing {
+	if s.settings.Listen == "" || !s.snap.CanSecrets || !s.signing || a.Vault != nil && !s.vaultSigns(a) {
 		return
 	}
 	label := responderLabel(a.Generation)
@@ -312,6 +323,6 @@ func (s *step) keepResponder(a authority) {
 		})
 	case answer.Failure != nil:
 		s.report(juju.Waiting, "cannot certify the OCSP responder of CA %d: %s", a.Generation, answer.Failure.Message)
-		s.wake(s.now.Add(retry))
+		s.tryAgain(answer)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // Settings are the options of the charm that concern its authority.
 type Settings struct {
-	Embedded            bool // false: this application is no authority
+	Authority           bool // false: this application is none
 	Intermediate        bool // new CAs are certified by another one
 	CACommonName        string
 	CAOrganizations     []string
@@ -37,14 +37,15 @@ type Settings struct {
 	Listen              string // address and port; empty to serve nothing
 	PublicURL           string
 	BackupRecipients    []string
+	Vault               vaultSettings
 }
 
 // ReadSettings takes the settings from option values; what cannot be used is recorded there.
 func ReadSettings(config *juju.Config) Settings {
-	authority := config.Choice("authority", "embedded", "intermediate", "none")
+	authority := config.Choice("authority", "embedded", "intermediate", "vault", "vault-intermediate", "none")
 	settings := Settings{
-		Embedded:            authority != "none",
-		Intermediate:        authority == "intermediate",
+		Authority:           authority != "none",
+		Intermediate:        authority == "intermediate" || authority == "vault-intermediate",
 		CACommonName:        config.Text("ca-common-name", ""),
 		CALife:              config.Span("ca-validity", 3650*24*time.Hour),
 		CAKeyType:           cert.KeyType(config.Choice("ca-key-type", cert.KeyTypeNames()...)),
@@ -63,6 +64,7 @@ func ReadSettings(config *juju.Config) Settings {
 		Listen:              config.Text("listen", ""),
 		PublicURL:           config.Text("public-url", ""),
 		BackupRecipients:    config.Words("backup-recipients"),
+		Vault:               readVault(config, authority == "vault" || authority == "vault-intermediate"),
 	}
 	if config.Text("renewal-interval", "") != "0" { // which is no duration, but means something here
 		settings.RenewalInterval = config.Span("renewal-interval", 10*time.Minute)

@@ -72,6 +72,10 @@ type step struct {
 	lapsing  []dialect.Denial // what has a certificate that will not be renewed
 	decided  map[string]bool  // topics of what is recorded in this turn
 	denied   map[string]int   // refusals that are recorded in this turn, by asker
+
+	login *order.Vault         // what reaches Vault, once it is gathered
+	asked map[order.ID]bool    // what Vault is asked in this turn
+	heard map[int]order.Answer // what it said of its CAs, by generation
 }
 
 // retry is when an order that failed or is pending is given again.
@@ -85,7 +89,7 @@ func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.
 		now: now, snap: snap, settings: settings, answers: order.ByID(answers), keys: map[int]cert.Key{}, withheld: map[string]bool{},
 		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}}, decided: map[string]bool{}, denied: map[string]int{},
 	}
-	if !settings.Embedded {
+	if !settings.Authority {
 		s.reportLeftovers()
 		return s.decision
 	}

@@ -50,10 +50,12 @@ func (s *step) asking() []*slot {
 }
 
 // upstreamDialects says how to ask for a CA certificate. In the legacy dialect the CA's key would be made by the provider
-// and travel in relation data, so that is asked only of a provider that speaks nothing else, and by one unit.
+// and travel in relation data, so that is asked only of a provider that speaks nothing else, and by one unit; and not for a
+// CA whose key Vault keeps.
 func (s *step) upstreamDialects(relation juju.Relation) []dialect.Dialect {
 	spoken := dialect.Spoken(relation)
-	if s.snap.Leader && slices.Contains(spoken, dialect.Legacy) && !slices.Contains(spoken, dialect.CSR) {
+	inVault := slices.ContainsFunc(s.record.slots(), func(one *slot) bool { return one.Vault != nil && one.Request != "" })
+	if s.snap.Leader && !inVault && slices.Contains(spoken, dialect.Legacy) && !slices.Contains(spoken, dialect.CSR) {
 		return []dialect.Dialect{dialect.Legacy, dialect.CSR}
 	}
 	return []dialect.Dialect{dialect.CSR}
@@ -90,48 +92,58 @@ func (s *step) takeOffers(relation juju.Relation, wants []dialect.Want, asking [
 			s.report(juju.Blocked, "%s has revoked the certificate of CA %d: run rotate-ca", relation.RemoteApp, one.Generation)
 			continue
 		}
-		if err := s.takeOffer(one, offer); err != nil {
+		done, err := s.takeOffer(one, offer)
+		if err != nil {
 			s.report(juju.Waiting, "%s offers an unusable certificate for CA %d: %v", relation.RemoteApp, one.Generation, err)
 			continue
 		}
-		taken[offer.Want] = true
+		taken[offer.Want] = done
 	}
 	if len(taken) > 0 {
 		s.parseRecord()
 	}
 }
 
-// takeOffer takes up one answer. A key that came with it takes the place of the one that was made for the request.
-func (s *step) takeOffer(one *slot, offer dialect.Offer) error {
+// takeOffer takes up one answer; false while that is not done. A key that came with it takes the place of the one that was
+// made for the request.
+func (s *step) takeOffer(one *slot, offer dialect.Offer) (bool, error) {
+	if offer.Dialect == dialect.Legacy && one.Vault != nil {
+		return false, errors.New("Vault keeps the CA's key, and it came with another one: integrate a provider that signs requests")
+	}
 	if offer.Dialect == dialect.Legacy && one.Certificate != "" && one.Certificate != offer.Issued.Certificate {
-		return errors.New("it has another key than the CA in service: run rotate-ca to take it up")
+		return false, errors.New("it has another key than the CA in service: run rotate-ca to take it up")
 	}
 	request, err := cert.ParseRequest(one.Request)
 	if err != nil {
-		return err
+		return false, err
 	}
 	public := request.PublicKey
 	if offer.Dialect == dialect.Legacy {
 		private, err := cert.ParseKey(offer.Issued.Key)
 		if err != nil {
-			return err
+			return false, err
 		}
 		public = private.Public()
 	}
 	leaf, err := cert.Parse(offer.Issued.Certificate)
 	if err != nil {
-		return err
+		return false, err
 	}
 	above := s.linked(leaf, offer.Issued.Issuers, one.Issuers, offer.Trust)
 	if err := cert.CheckAuthority(leaf, above, public, s.now); err != nil {
-		return err
+		return false, err
 	}
 	fresh := one.Certificate != cert.EncodeCertificates(leaf)
+	if one.Vault != nil && fresh {
+		if done, err := s.installInVault(one, cert.EncodeCertificates(leaf), encodeAll(above)); !done {
+			return false, err
+		}
+	}
 	one.Certificate, one.Issuers, one.Upstream = cert.EncodeCertificates(leaf), encodeAll(above), true
 	if offer.Dialect == dialect.Legacy && fresh {
 		s.keepKey(*one, offer.Issued.Key)
 	}
-	return nil
+	return true, nil
 }
 
 // linked puts the certificates above a CA in order, out of all that are known: what came with it, what was known before,
@@ -163,7 +175,7 @@ func encodeAll(certificates []*x509.Certificate) []string {
 }
 
 // install takes up a CA certificate that an operator had signed, with what is above it: for the request that waits, or
-// for the key of a CA in service.
+// for the key of a CA in service. It gives nothing while Vault is being told.
 func (s *step) install(certificates []*x509.Certificate) (*slot, error) {
 	var one *slot
 	var leaf *x509.Certificate
@@ -187,6 +199,11 @@ func (s *step) install(certificates []*x509.Certificate) (*slot, error) {
 	above := s.linked(leaf, encodeAll(certificates), one.Issuers)
 	if err := s.checkInstalled(leaf, above, certificates); err != nil {
 		return nil, err
+	}
+	if text := cert.EncodeCertificates(leaf); one.Vault != nil && one.Certificate != text {
+		if done, err := s.installInVault(one, text, encodeAll(above)); !done {
+			return nil, err
+		}
 	}
 	one.Certificate, one.Issuers = cert.EncodeCertificates(leaf), encodeAll(above)
 	s.parseRecord()

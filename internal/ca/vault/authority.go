@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http"
 	"path"
 	"slices"
 	"strconv"
@@ -103,7 +104,7 @@ func (a authority) severalIssuers(ctx context.Context) bool {
 // absent reports whether Vault says that a mount has no CA.
 func absent(err error) bool {
 	var bad *trouble
-	return errors.As(err, &bad) && (bad.Code == "vault-refused" || strings.Contains(bad.Message, "no default issuer"))
+	return errors.As(err, &bad) && (bad.Code == "vault-refused" && bad.status == http.StatusNotFound || bad.Code == "vault-empty")
 }
 
 // readChain puts the certificates of a CA and of those above it in order.

@@ -26,6 +26,7 @@ type trouble struct {
 	unanswered bool // the call may have been carried out
 	closes     bool // the whole server fails: it is left alone for a while
 	token      bool // the login may have ended
+	status     int  // that Vault answered with; 0 where it did not answer
 }
 
 func (t *trouble) Error() string { return t.Message }
@@ -81,6 +82,12 @@ func read(address, path string, err error) *trouble {
 
 // readAnswer says what an error that Vault answered means.
 func readAnswer(address, path string, answered *api.ResponseError) *trouble {
+	read := readStatus(address, path, answered)
+	read.status = answered.StatusCode
+	return read
+}
+
+func readStatus(address, path string, answered *api.ResponseError) *trouble {
 	said := strings.Join(answered.Errors, "; ")
 	if answered.RawError || len(said) > maxSaid {
 		said = fmt.Sprintf("status %d", answered.StatusCode)
@@ -106,6 +113,8 @@ func readAnswer(address, path string, answered *api.ResponseError) *trouble {
 		t := failed("vault-standby", "Vault at %s serves nothing now: %s", address, said)
 		t.elsewhere, t.closes, t.unanswered = true, true, status == http.StatusBadGateway
 		return t
+	case strings.Contains(said, "fetch the CA certificate") || strings.Contains(said, "fetching CA certificate") || strings.Contains(said, "no default issuer"):
+		return failed("vault-empty", "Vault has no CA at %s: restore it there, or run rotate-ca for a new one", mountOf(path))
 	case status >= http.StatusInternalServerError:
 		if strings.Contains(said, "no active node") || strings.Contains(said, "local node not active") {
 			t := failed("vault-standby", "Vault at %s is a standby and finds no active node: %s", address, said)

@@ -295,10 +295,9 @@ func (s *server) takeToken(ctx context.Context, node node, before string) (strin
 	ended := failed("vault-login", "Vault takes the token no more: it has ended or was revoked: wrap a new one, and put it into the secret "+
 		"that vault-credentials names, with juju update-secret")
 	ended.closes = true
-	if before == given { // it was good before
-		return "", ended
+	if before != given {
+		s.take(given, 0, false)
 	}
-	s.take(given, 0, false)
 	secret, bad := s.send(ctx, node, "auth/token/lookup-self", func(ctx context.Context, client *api.Client) (*api.Response, error) {
 		return client.Logical().ReadRawWithContext(ctx, "auth/token/lookup-self")
 	})

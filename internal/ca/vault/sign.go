@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
 	"math/big"
@@ -52,6 +53,10 @@ func (a authority) Accepts(draft ca.Draft) error {
 	request, err := cert.ParseRequest(draft.Request)
 	if err != nil {
 		return order.Fail("bad-order", "%v", err)
+	}
+	if again, err := asn1.Marshal(pkix.Name{ExtraNames: request.Subject.Names}.ToRDNSequence()); err != nil || !cert.SameName(again, request.RawSubject) {
+		return order.Fail("bad-order", "Vault cannot keep the subject %q as it is, with several attributes in one part or of unusual types: "+
+			"make a request with a plain subject", request.Subject)
 	}
 	if !cert.SameName(request.RawSubject, draft.Wanted.RawSubject) {
 		return order.Fail("bad-order", "Vault signs the subject of a request as it is, and %q asks for more than %q: make a request "+
@@ -101,7 +106,8 @@ func (a authority) Certify(ctx context.Context, draft ca.Draft) (*x509.Certifica
 	if life < time.Second {
 		return nil, order.Fail("authority-expired", "nothing is left of the life of Vault's CA: run rotate-ca")
 	}
-	body := map[string]any{"csr": draft.Request, "format": "pem", "ttl": fmt.Sprintf("%ds", int64(life/time.Second))}
+	// Unless the common name is kept out of the names, Vault wants it to be a host's.
+	body := map[string]any{"csr": draft.Request, "format": "pem", "exclude_cn_from_sans": true, "ttl": fmt.Sprintf("%ds", int64(life/time.Second))}
 	at := a.path("sign-verbatim", a.role(draft.Spec.Kind))
 	if draft.Spec.Kind == cert.Intermediate {
 		at = a.path("root", "sign-intermediate")

@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package provider
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// A CA may be kept by Vault: it has the key, signs, and makes the revocation list; all else is as with a CA of this
+// application's own. Its slot says where in Vault it is.
+
+// vaultSettings say how Vault is reached, and whether new CAs are made there.
+type vaultSettings struct {
+	Use         bool
+	Addresses   []string
+	CA          string // PEM
+	Namespace   string
+	Mount       string
+	LoginMount  string
+	Roles       map[string]string // by kind, and "" for all others
+	Credentials string            // URI of the operator's secret
+}
+
+// The operator's secret has AppRole's role-id with a secret-id, plain or wrapped, or a wrapped token alone.
+const (
+	roleIDMember         = "role-id"
+	secretIDMember       = "secret-id"
+	wrappedSecretMember  = "wrapped-secret-id"
+	wrappedTokenMember   = "wrapped-token"
+	unwrappedLabel       = "vault" // own secret: what was behind a wrapping token, for Vault gives it once
+	unwrappedFromMember  = "unwrapped-from"
+	unwrappedValueMember = "credential"
+)
+
+// consultEvery is how often Vault is asked how it is, when nothing else happens: what it has revoked is published, and a token
+// is kept alive.
+const consultEvery = 10 * time.Minute
+
+// readVault reads the options of Vault. They hold for the CAs that are there, whatever authority says of new ones.
+func readVault(config *juju.Config, use bool) vaultSettings {
+	settings := vaultSettings{
+		Use:         use,
+		Addresses:   config.Words("vault-address"),
+		CA:          config.Text("vault-ca", ""),
+		Namespace:   strings.Trim(config.Text("vault-namespace", ""), "/ "),
+		Mount:       strings.Trim(config.Text("vault-mount", "pki"), "/ "),
+		LoginMount:  strings.Trim(config.Text("vault-auth-mount", "approle"), "/ "),
+		Roles:       map[string]string{},
+		Credentials: config.Text("vault-credentials", ""),
+	}
+	for _, address := range settings.Addresses {
+		if parsed, err := url.Parse(address); err != nil || parsed.Scheme != "https" || parsed.Host == "" || parsed.User != nil || parsed.RawQuery != "" {
+			config.Refuse("vault-address", "%q is not a URL such as https://vault.example.com:8200", address)
+		}
+	}
+	if settings.CA != "" {
+		if _, err := cert.ParseCertificates(settings.CA); err != nil {
+			config.Refuse("vault-ca", "%v: give the PEM text, as with vault-ca=@ca.pem", err)
+		}
+	}
+	for _, option := range []struct{ name, value string }{{"vault-mount", settings.Mount}, {"vault-auth-mount", settings.LoginMount}, {"vault-namespace", settings.Namespace}} {
+		if strings.ContainsFunc(option.value, notPath) || strings.Contains(option.value, "..") || option.value == "" && option.name != "vault-namespace" {
+			config.Refuse(option.name, "%q is not a path of Vault's, such as pki or clusters/pki", option.value)
+		}
+	}
+	kinds := []string{string(cert.Server), string(cert.Client), string(cert.Application), string(cert.Responder)}
+	for _, word := range strings.Fields(config.Text("vault-role", "signet")) {
+		kind, role, named := strings.Cut(word, "=")
+		if !named {
+			kind, role = "", word
+		}
+		if named && !slices.Contains(kinds, kind) || role == "" || strings.ContainsFunc(role, notPath) || strings.Contains(role, "/") {
+			config.Refuse("vault-role", "%q is neither a role nor one of server=, client=, application=, responder= with a role", word)
+		}
+		settings.Roles[kind] = role
+	}
+	switch {
+	case settings.Credentials != "" && !juju.IsSecretURI(settings.Credentials):
+		config.Refuse("vault-credentials", "is not the URI of a secret, as juju add-secret prints it; credentials themselves do not belong there")
+	case !use:
+	case len(settings.Addresses) == 0:
+		config.Refuse("authority", "vault needs vault-address")
+	}
+	return settings
+}
+
+func notPath(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_./", r)
+}
+
+// place is where new CAs are made.
+func (v vaultSettings) place() order.Place {
+	return order.Place{Namespace: v.Namespace, Mount: v.Mount}
+}
+
+// name is how the record calls where a CA was made; empty for here.
+func (v vaultSettings) name() string {
+	if !v.Use {
+		return ""
+	}
+	return strings.TrimPrefix(v.Namespace+"/"+v.Mount, "/")
+}
+
+// vaultAt is a place with what reaches it; false while that is not known, which is reported.
+func (s *step) vaultAt(place order.Place) (order.Vault, bool) {
+	if s.login == nil {
+		login := s.logIn()
+		s.login = &login
+		if login.Unavailable != "" {
+			s.report(juju.Blocked, "cannot log in to Vault: %s", login.Unavailable)
+		}
+	}
+	vault := *s.login
+	vault.Place = place
+	return vault, vault.Unavailable == "" && (!vault.RoleID.IsZero() || !vault.Token.IsZero())
+}
+
+// logIn gathers what it takes to reach Vault.
+func (s *step) logIn() order.Vault {
+	settings := s.settings.Vault
+	vault := order.Vault{
+		Place: settings.place(), Addresses: settings.Addresses, CA: settings.CA, Roles: settings.Roles, LoginMount: settings.LoginMount,
+	}
+	given, named := s.snap.Given[settings.Credentials]
+	missing := func(format string, args ...any) order.Vault {
+		vault.Unavailable = fmt.Sprintf(format, args...)
+		return vault
+	}
+	app := s.snap.Application()
+	switch {
+	case len(settings.Addresses) == 0:
+		return missing("set vault-address")
+	case settings.Credentials == "":
+		return missing("run juju add-secret vault role-id=… secret-id=…, juju grant-secret vault %s, and set vault-credentials to the "+
+			"URI that the first printed", app)
+	case named && given.Content == nil && given.Problem != "":
+		return missing("%s", given.Problem)
+	case given.Content == nil:
+		return missing("the secret that vault-credentials names cannot be read: run juju grant-secret %s %s", settings.Credentials, app)
+	}
+	roleID, secretID := given.Content[roleIDMember], given.Content[secretIDMember]
+	wrappedSecret, wrappedToken := given.Content[wrappedSecretMember], given.Content[wrappedTokenMember]
+	switch {
+	case roleID != "" && secretID != "" && wrappedSecret == "" && wrappedToken == "":
+		vault.RoleID, vault.SecretID = credential(roleID), credential(secretID)
+	case roleID != "" && wrappedSecret != "" && secretID == "" && wrappedToken == "":
+		if found := s.unwrapped(vault, credential(wrappedSecret), true); !found.IsZero() {
+			vault.RoleID, vault.SecretID = credential(roleID), found
+		}
+	case wrappedToken != "" && roleID == "" && secretID == "" && wrappedSecret == "":
+		vault.Token = s.unwrapped(vault, credential(wrappedToken), false)
+	default:
+		return missing("the secret that vault-credentials names has the members %s: give it role-id with secret-id or wrapped-secret-id, or "+
+			"wrapped-token alone, with juju update-secret", strings.Join(slices.Sorted(maps.Keys(given.Content)), ", "))
+	}
+	return vault
+}
+
+// credential takes the line end off that a file brings along.
+func credential(text string) cert.Key { return cert.NewKey(strings.TrimSpace(text)) }
+
+// unwrapped gives what a wrapping token is for; zero while that is not known, which is reported where it is for good. It is
+// kept in a secret of the application's: Vault gives it once, and another leader needs it too.
+func (s *step) unwrapped(vault order.Vault, wrapped cert.Key, secretID bool) cert.Key {
+	sum := sha256.Sum256([]byte(wrapped.Reveal()))
+	from := hex.EncodeToString(sum[:])
+	if kept, found := s.snap.Secret(unwrappedLabel); found && kept.Content[unwrappedFromMember] == from {
+		return cert.NewKey(kept.Content[unwrappedValueMember])
+	}
+	if !s.snap.Leader {
+		return cert.Key{}
+	}
+	answer, done := s.obtain(order.Unwrap{Vault: vault, Wrapped: wrapped, SecretID: secretID})
+	switch {
+	case done:
+		s.decision.Secrets = append(s.decision.Secrets, juju.Secret{
+			Label: unwrappedLabel, Owner: juju.OwnedByApplication,
+			Content: map[string]string{unwrappedFromMember: from, unwrappedValueMember: answer.Key.Reveal()},
+		})
+		return answer.Key
+	case answer.Failure != nil:
+		s.vaultFails(answer)
+	}
+	return cert.Key{}
+}
+
+// vaultFails reports what Vault cannot do, and when it is tried again.
+func (s *step) vaultFails(answer order.Answer) {
+	level := juju.Blocked
+	if answer.Failure.Passes() {
+		level = juju.Waiting
+	}
+	s.report(level, "%s", answer.Failure.Message)
+	s.tryAgain(answer)
+}
+
+// tryAgain has an order that failed given again when that is worth while.
+func (s *step) tryAgain(answer order.Answer) {
+	if answer.Again.After(s.now) {
+		s.wake(answer.Again)
+		return
+	}
+	s.wake(s.now.Add(retry))
+}
+
+// consult asks Vault about each CA that it keeps. One that it does not answer for cannot sign now.
+func (s *step) consult() {
+	for _, one := range s.record.slots() {
+		if one.Vault == nil || one.Generation == 0 {
+			continue
+		}
+		answer, done := s.consulted(*one.Vault)
+		if !done {
+			continue
+		}
+		if s.heard == nil {
+			s.heard = map[int]order.Answer{}
+		}
+		if err := one.hear(answer, s.now); err != nil {
+			s.report(juju.Blocked, "CA %d: %v", one.Generation, err)
+			continue
+		}
+		s.heard[one.Generation] = answer
+	}
+	if s.heard != nil {
+		s.parseRecord()
+		s.wake(s.now.Add(consultEvery))
+	}
+}
+
+// consulted gives what Vault says of a place.
+func (s *step) consulted(place order.Place) (order.Answer, bool) {
+	vault, ready := s.vaultAt(place)
+	if !ready {
+		return order.Answer{}, false
+	}
+	wanted := order.Consult{Vault: vault}
+	if s.asked[wanted.ID()] { // two CAs may be at one place
+		answer := s.answers[wanted.ID()]
+		return answer, answer.State == order.Done
+	}
+	if s.asked == nil {
+		s.asked = map[order.ID]bool{}
+	}
+	s.asked[wanted.ID()] = true
+	answer, done := s.obtain(wanted)
+	if answer.Failure != nil {
+		s.vaultFails(answer)
+	}
+	if until := answer.Consulted.Until; done && !until.IsZero() {
+		s.wake(until)
+	}
+	return answer, done
+}
+
+// hear takes up what Vault says of a CA: that it was certified, by whom, or certified anew. An error says that another one
+// is in its place.
+func (one *slot) hear(answer order.Answer, now time.Time) error {
+	found := answer.Authority
+	if found.Certificate == "" && one.Certificate == "" {
+		return nil
+	}
+	if found.Certificate == "" {
+		return fmt.Errorf("it is gone from Vault's mount %s: restore Vault from a backup, or run rotate-ca for a new one", one.Vault.Mount)
+	}
+	certificate, err := cert.Parse(found.Certificate)
+	if err != nil {
+		return err
+	}
+	public, err := one.publicKey()
+	if err != nil {
+		return err
+	}
+	if !cert.SameKey(certificate.PublicKey, public) {
+		if one.Certificate == "" { // a mount keeps the CA that it has while another one waits to be certified
+			return nil
+		}
+		return fmt.Errorf("Vault's mount %s has another CA now: run rotate-ca to take that one up", one.Vault.Mount)
+	}
+	one.Vault.Issuer = answer.Consulted.Issuer
+	if found.Certificate == one.Certificate {
+		if len(found.Issuers) > len(one.Issuers) { // the root may become known later
+			one.Issuers = found.Issuers
+		}
+		return nil
+	}
+	if before, err := cert.Parse(one.Certificate); err == nil &&
+		(!bytes.Equal(before.RawSubject, certificate.RawSubject) || !certificate.NotAfter.After(before.NotAfter)) {
+		return fmt.Errorf("Vault's mount %s has another certificate of the same key: put the former one back, or run rotate-ca", one.Vault.Mount)
+	}
+	if now.After(certificate.NotAfter) {
+		return errors.New("the certificate that Vault has of it has expired")
+	}
+	one.Certificate, one.Issuers = found.Certificate, found.Issuers
+	return nil
+}
+
+// vaultSigns reports whether Vault answers for a CA that it keeps.
+func (s *step) vaultSigns(a authority) bool {
+	answer, heard := s.heard[a.generation()]
+	return heard && answer.Authority.Certificate == a.Certificate
+}
+
+// makeInVault has the next CA made by Vault, or takes up the one that an operator made there.
+func (s *step) makeInVault(generation int, subject cert.Subject, request bool) (slot, bool) {
+	place := s.settings.Vault.place()
+	vault, ready := s.vaultAt(place)
+	if !ready {
+		if s.login.Unavailable == "" && len(s.decision.Reports) == 0 {
+			s.report(juju.Maintenance, "logging in to Vault")
+		}
+		return slot{}, false
+	}
+	there, done := s.consulted(place)
+	if !done {
+		if there.Failure == nil {
+			s.report(juju.Maintenance, "asking Vault for its CA")
+		}
+		return slot{}, false
+	}
+	made := slot{Generation: generation, Vault: &place, Made: s.options()}
+	if found := there.Authority; found.Certificate != "" && !s.onRecord(found.Certificate) {
+		place.Issuer = there.Consulted.Issuer
+		made.Certificate, made.Issuers = found.Certificate, found.Issuers
+		certificate, err := cert.Parse(found.Certificate)
+		if err == nil {
+			err = cert.CheckAuthority(certificate, s.linked(certificate, found.Issuers), certificate.PublicKey, s.now)
+		}
+		if err != nil {
+			s.report(juju.Blocked, "the CA in Vault's mount %s cannot be used: %v", place.Mount, err)
+			return slot{}, false
+		}
+		s.hearOf(generation, there)
+		return made, true
+	}
+	var wanted order.Order = order.CreateAuthority{
+		Generation: generation, CommonName: subject.CommonName, Organizations: subject.Organizations,
+		KeyType: s.settings.CAKeyType, NotBefore: s.notBefore(), Life: s.settings.CALife, Vault: &vault,
+	}
+	if request {
+		wanted = order.RequestAuthority{Generation: generation, Subject: subject, KeyType: s.settings.CAKeyType, Vault: &vault}
+	}
+	answer, done := s.obtain(wanted)
+	if !done {
+		if answer.Failure != nil {
+			s.vaultFails(answer)
+		} else {
+			s.report(juju.Maintenance, "creating the CA")
+		}
+		return slot{}, false
+	}
+	place.Issuer = answer.Consulted.Issuer
+	made.Certificate, made.Request = answer.Authority.Certificate, answer.Request
+	s.hearOf(generation, answer)
+	return made, true
+}
+
+// hearOf notes what Vault said of a CA that is about to be on record.
+func (s *step) hearOf(generation int, answer order.Answer) {
+	if s.heard == nil {
+		s.heard = map[int]order.Answer{}
+	}
+	s.heard[generation] = answer
+	s.wake(s.now.Add(consultEvery))
+}
+
+func (s *step) onRecord(certificate string) bool {
+	return slices.ContainsFunc(s.record.slots(), func(one *slot) bool { return one.Certificate == certificate })
+}
+
+// installInVault has Vault take up the certificate of a CA whose key it keeps; false while that is not done.
+func (s *step) installInVault(one *slot, certificate string, issuers []string) (bool, error) {
+	vault, ready := s.vaultAt(*one.Vault)
+	if !ready {
+		return false, nil
+	}
+	answer, done := s.obtain(order.InstallAuthority{
+		Vault: vault, Generation: one.Generation, Certificate: certificate, Issuers: issuers,
+	})
+	if !done {
+		if answer.Failure != nil {
+			s.tryAgain(answer)
+			return false, errors.New(answer.Failure.Message)
+		}
+		return false, nil
+	}
+	one.Vault.Issuer = answer.Consulted.Issuer
+	s.hearOf(one.Generation, answer)
+	return true, nil
+}
+
+// fetchList publishes the revocation list that Vault makes, once it has all that was revoked here.
+func (s *step) fetchList(bag juju.Bag, key string, a authority, list []cert.Revocation) {
+	heard, reached := s.heard[a.Generation]
+	if !reached || !s.signing {
+		return
+	}
+	text := heard.Consulted.CRL
+	if missing := s.unlisted(text, list); len(missing) > 0 {
+		vault, ready := s.vaultAt(*a.Vault)
+		if !ready {
+			return
+		}
+		answer, done := s.obtain(order.Revoke{Vault: vault, Serials: missing})
+		switch {
+		case done:
+			text = answer.Consulted.CRL
+		case answer.Failure != nil:
+			s.report(juju.Waiting, "cannot have Vault revoke %s: %s", count(len(missing), "certificate"), answer.Failure.Message)
+			s.tryAgain(answer)
+			return
+		default:
+			return
+		}
+	}
+	if made := parseAnyList(text); made != nil && made.CheckSignatureFrom(a.certificate) == nil {
+		bag[key] = text
+	}
+}
+
+// unlisted are the serial numbers that a revocation list does not have, of certificates that have not ended by themselves.
+func (s *step) unlisted(text string, list []cert.Revocation) []string {
+	has := map[string]bool{}
+	if made := parseAnyList(text); made != nil {
+		for _, entry := range made.RevokedCertificateEntries {
+			has[cert.SerialText(entry.SerialNumber)] = true
+		}
+	}
+	var missing []string
+	for _, one := range list {
+		if !has[one.Serial] && (one.Ends.IsZero() || s.now.Before(one.Ends)) {
+			missing = append(missing, one.Serial)
+		}
+	}
+	return missing
+}
