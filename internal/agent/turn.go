@@ -9,6 +9,8 @@ import (
 	"maps"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
 	"github.com/signet-charm/signet/internal/unit"
@@ -22,10 +24,13 @@ const maxLooks = 4
 // as long; a machine that was suspended meanwhile does not notice.
 const trusted = 15 * time.Second
 
-// maxRounds bounds how often one turn decides anew on one snapshot. A turn needs five: the CA and requests, certificates,
-// files, links, the programs that take them up; more means that the decision does not come to rest, which the next turn may
-// mend.
-const maxRounds = 8
+// maxRounds bounds how often one turn decides anew on one snapshot. A turn needs eight at most: a login, what Vault says, the
+// CA and requests, certificates, files, links, the programs that take them up; more means that the decision does not come to
+// rest, which the next turn may mend.
+const maxRounds = 11
+
+// abreast is how many signatures are made side by side: a CA on another machine has the time of the way there, too.
+const abreast = 8
 
 // outboxLife is how long an answer's private key is kept to answer the same order again. A hook's changes come into
 // force only after its turn, so they may yet be lost.
@@ -183,11 +188,11 @@ func (w *work) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error
 		if len(plan.Orders) == 0 {
 			return plan, nil
 		}
-		for _, wanted := range plan.Orders {
+		for _, wanted := range inCompany(plan.Orders) {
 			if err := ctx.Err(); err != nil {
 				return unit.Plan{}, err
 			}
-			w.answers = append(w.answers, w.carry(ctx, wanted))
+			w.answers = append(w.answers, w.carryAll(ctx, wanted)...)
 		}
 	}
 	plan := unit.Decide(w.now, snap, w.answers)
@@ -196,11 +201,50 @@ func (w *work) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error
 	return plan, nil
 }
 
+// inCompany puts orders into groups that are carried one after the other: of signatures at another CA none waits for the one
+// before, all others do.
+func inCompany(orders []order.Order) [][]order.Order {
+	var groups [][]order.Order
+	for _, wanted := range orders {
+		last := len(groups) - 1
+		if last >= 0 && len(groups[last]) < maxCompany && elsewhere(wanted) && elsewhere(groups[last][0]) {
+			groups[last] = append(groups[last], wanted)
+			continue
+		}
+		groups = append(groups, []order.Order{wanted})
+	}
+	return groups
+}
+
+// maxCompany is after how many orders a turn that was given up notices.
+const maxCompany = 64
+
+func elsewhere(wanted order.Order) bool {
+	sign, ok := wanted.(order.Sign)
+	return ok && sign.Signer.Vault != nil
+}
+
+// carryAll carries orders side by side, and gives the answers in their order.
+func (u *Unit) carryAll(ctx context.Context, orders []order.Order) []order.Answer {
+	answers := make([]order.Answer, len(orders))
+	var group errgroup.Group
+	group.SetLimit(abreast)
+	for i, wanted := range orders {
+		group.Go(func() error {
+			answers[i] = u.carry(ctx, wanted)
+			return nil
+		})
+	}
+	_ = group.Wait() // which has no error of its own
+	return answers
+}
+
 func (u *Unit) carry(ctx context.Context, wanted order.Order) order.Answer {
 	carrier := Carrier(u.Folder)
 	switch wanted.(type) {
 	case order.CreateAuthority, order.RequestAuthority, order.FetchKey, order.KeepKey,
-		order.Sign, order.CrossSign, order.SignCRL, order.SignRecord:
+		order.Sign, order.CrossSign, order.SignCRL, order.SignRecord,
+		order.Consult, order.InstallAuthority, order.Revoke, order.Unwrap:
 		carrier = u.Authority
 	case order.ReadAuthority, order.WriteArchive, order.ReadArchive, order.ListArchives, order.DeleteArchive:
 		carrier = u.Keeper

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signet-charm/signet/internal/agent"
 	"github.com/signet-charm/signet/internal/ca"
+	"github.com/signet-charm/signet/internal/ca/vault"
 	"github.com/signet-charm/signet/internal/disk"
 	"github.com/signet-charm/signet/internal/hooktool"
 	"github.com/signet-charm/signet/internal/host"
@@ -118,12 +119,13 @@ func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at plac
 	return err
 }
 
-// unit joins a session with the unit's folder and the embedded authority that keeps its keys there.
+// unit joins a session with the unit's folder and the authority: the embedded one, which keeps its keys there, or
+// Vault.
 func (p *program) unit(session agent.Session, folder *disk.Folder, at place) *agent.Unit {
 	root := p.lookup("SIGNET_ROOT")
 	return &agent.Unit{
 		Session:   session,
-		Authority: ca.New(ca.Config{Store: folder.Secrets(), Journal: folder.Journal()}),
+		Authority: vault.New(vault.Config{Embedded: ca.New(ca.Config{Store: folder.Secrets(), Journal: folder.Journal()})}),
 		Folder:    folder,
 		Machine:   host.New(host.Config{Records: folder.Ran(), Root: root, Apart: root == "" && agent.SystemdRuns()}),
 		Keeper:    keeper{folder, at.charmDir, p.lookup("SIGNET_ROOT")},
