@@ -82,8 +82,9 @@ func floors() rulebook {
 		exits:    map[string]bool{"cli": true},
 		environs: map[string]bool{"cli": true},
 		restricts: map[string][]string{
-			"github.com/juju/juju/api": {"controller"},
-			"github.com/juju/juju":     {"controller", "sandbox"},
+			"github.com/juju/juju/api":       {"controller"},
+			"github.com/juju/juju":           {"controller", "sandbox"},
+			"github.com/hashicorp/vault/api": {"ca/vault"},
 		},
 		values: map[string][]values{
 			"cert": {

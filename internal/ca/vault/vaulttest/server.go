@@ -86,6 +86,7 @@ func (s *Server) Client(token string) *api.Client {
 	})
 	require.NoError(s.t, err)
 	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
+	client.SetWrappingLookupFunc(func(string, string) string { return "" })
 	client.SetToken(token)
 	return client
 }

@@ -63,6 +63,20 @@ func TestVaultHoldsARoleToItsPolicy(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, status(t, err))
 }
 
+func TestVaultTellsWhatIsWrappedOnce(t *testing.T) {
+	t.Parallel()
+	server := vaulttest.Start(t)
+	credentials := server.AppRole("signet", readOnly)
+	wrapping := server.Wrap("auth/approle/role/signet/secret-id", nil)
+	answer, err := server.Client("").Logical().UnwrapWithContext(t.Context(), wrapping)
+	require.NoError(t, err)
+	secretID, ok := answer.Data["secret_id"].(string)
+	require.True(t, ok)
+	require.NotEmpty(t, server.Login(vaulttest.Credentials{RoleID: credentials.RoleID, SecretID: secretID}))
+	_, err = server.Client("").Logical().UnwrapWithContext(t.Context(), wrapping)
+	require.Equal(t, http.StatusBadRequest, status(t, err))
+}
+
 func TestVaultIsReachedBelowItsCAOnly(t *testing.T) {
 	t.Parallel()
 	server, other := vaulttest.Start(t), vaulttest.Start(t)

@@ -82,6 +82,17 @@ func (s *Server) AppRole(name, policy string) Credentials {
 	}
 }
 
+// Wrap writes to a path of Vault's as root, and gives a token that tells the answer once: a wrapped secret-id, or a wrapped
+// token.
+func (s *Server) Wrap(path string, data map[string]any) string {
+	s.t.Helper()
+	client := s.Root()
+	client.SetWrappingLookupFunc(func(string, string) string { return "300s" })
+	answer, err := client.Logical().WriteWithContext(s.context(), path, data)
+	require.NoError(s.t, err, "%s", path)
+	return answer.WrapInfo.Token
+}
+
 // Login logs in, and gives the token.
 func (s *Server) Login(credentials Credentials) string {
 	s.t.Helper()
