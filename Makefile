@@ -30,6 +30,8 @@ CYCLONEDX_VERSION := v1.10.0
 CYCLONEDX := $(CURDIR)/.tools/cyclonedx-gomod-$(CYCLONEDX_VERSION)/cyclonedx-gomod
 KUBERNETES_VERSION := v1.37.2
 KUBE_APISERVER := $(CURDIR)/.tools/kubernetes-$(KUBERNETES_VERSION)/kube-apiserver
+VAULT_VERSION := v1.1.2
+VAULT := $(CURDIR)/.tools/vault-$(VAULT_VERSION)/vaultd
 GOVULNCHECK := $(CURDIR)/.tools/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 
 .PHONY: help
@@ -63,6 +65,10 @@ e2e-kubernetes: $(KUBE_APISERVER) ## Have a real kube-apiserver, etcd and kubect
 	.ci/want etcd etcd-server
 	.ci/want kubectl kubernetes-client
 	SIGNET_KUBE_APISERVER=$(KUBE_APISERVER) go test -tags e2e -count=1 -timeout 15m -v -run '^TestKubernetes$$' ./internal/cli
+
+.PHONY: e2e-vault
+e2e-vault: $(VAULT) ## Have a real Vault server sign, seal, die and come back; builds it once, for a minute
+	SIGNET_VAULT=$(VAULT) go test -count=1 -timeout 15m -v -run 'Vault' ./internal/ca/vault/... ./internal/cli
 
 .PHONY: e2e-fleet
 e2e-fleet: ## Roll the CA of sixty units over, and kill agents and hooks a hundred times
@@ -164,6 +170,9 @@ $(GOLANGCI_LINT):
 $(KUBE_APISERVER):
 	cd e2e/kubernetes && go build -o $@ -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION) \
 		-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37" .
+
+$(VAULT):
+	cd e2e/vault && go build -o $@ .
 
 $(CYCLONEDX):
 	GOBIN=$(@D) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)

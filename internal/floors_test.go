@@ -70,19 +70,21 @@ func floors() rulebook {
 		},
 		pureBelow: 4,
 		outside: map[string]bool{
-			"agent/sessiontest": true, // contract suite for every agent.Session
-			"ca/catest":         true, // contract suite for every agent.Carrier
-			"disk/disktest":     true, // a machine that loses power, for tests of what is durable
-			"charmpack/cmd":     true, // run by the Makefile
-			"misissue":          true, // judges what was issued, for tests
-			"misissue/forge":    true, // makes odd requests, for tests
-			"wire":              true, // recorded relation data for tests to replay
+			"agent/sessiontest":  true, // contract suite for every agent.Session
+			"ca/catest":          true, // contract suite for every agent.Carrier
+			"ca/vault/vaulttest": true, // a Vault server, for tests
+			"disk/disktest":      true, // a machine that loses power, for tests of what is durable
+			"charmpack/cmd":      true, // run by the Makefile
+			"misissue":           true, // judges what was issued, for tests
+			"misissue/forge":     true, // makes odd requests, for tests
+			"wire":               true, // recorded relation data for tests to replay
 		},
 		exits:    map[string]bool{"cli": true},
 		environs: map[string]bool{"cli": true},
 		restricts: map[string][]string{
-			"github.com/juju/juju/api": {"controller"},
-			"github.com/juju/juju":     {"controller", "sandbox"},
+			"github.com/juju/juju/api":       {"controller"},
+			"github.com/juju/juju":           {"controller", "sandbox"},
+			"github.com/hashicorp/vault/api": {"ca/vault"},
 		},
 		values: map[string][]values{
 			"cert": {
