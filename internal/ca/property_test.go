@@ -149,7 +149,7 @@ func TestProfilesStayAsTheyAre(t *testing.T) {
 		made := done(t, carrier, authority)
 		describe(t, &text, string(keyType)+" authority", made.Authority.Certificate)
 		signer := order.Signer{Authority: made.Authority}
-		request, _ := catest.Request(t)
+		request, _ := catest.Request(t, true)
 		for _, c := range []struct {
 			name string
 			spec cert.Spec

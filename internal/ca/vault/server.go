@@ -96,10 +96,11 @@ func newServer(at order.Vault, config Config) (*server, error) {
 	return made, nil
 }
 
-// client makes a client without a login.
+// client makes a client without a login. How long a call may take is up to the call: a client's own limit would end with the
+// answer's head, and its body be lost.
 func (s *server) client(address string) (*api.Client, error) {
 	client, err := api.NewClient(&api.Config{
-		Address: address, MaxRetries: 0, Timeout: s.config.Timeout,
+		Address: address, MaxRetries: 0,
 		HttpClient: &http.Client{
 			Transport:     s.pool,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
