@@ -19,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/signet-charm/signet/internal/ca/vault/vaulttest"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/sandbox"
 )
@@ -68,6 +69,8 @@ func TestMain(m *testing.M) {
 //	refresh APP                          make a signet of an application
 //	knowing FILE[#N]…                    fails unless all certificates verify, with what their owners send along, for who
 //	                                     trusts the certificates in a file, or the n-th of them, and nothing else
+//	vault start                          a Vault server; prints its address, and writes vault-ca.pem and root-token
+//	vault seal, unseal, kill, restart    what happens to it
 //	free-port NAME, set NAME FILE        put a free port, or the content of a file, into an environment variable
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -96,6 +99,7 @@ func TestScripts(t *testing.T) {
 				refreshed:  map[string]bool{},
 				logged:     map[string]int{},
 				removed:    map[string]string{},
+				t:          t, ends: env.Defer,
 				aged:       &selfSigned{ca: scriptedCA{name: "aged"}, aged: true, seen: map[string]bool{}},
 			}
 			env.Values[stageKey{}] = played
@@ -125,6 +129,9 @@ type story struct {
 	logged     map[string]int    // lines of Juju's log that were printed, by unit
 	told       bytes.Buffer      // results of actions, for the sweep
 	removed    map[string]string // values of secrets that the operator removed, likewise
+	vault      *vaulttest.Server
+	t          testing.TB   // of all stories
+	ends       func(func()) // has something done at this one's end
 }
 
 type storyCommand struct {
@@ -177,6 +184,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"remains":       {"[elsewhere]", 0, (*story).remains},
 		"refresh":       {"app", 1, (*story).refresh},
 		"knowing":       {"file[#n]...", 1, (*story).knowing},
+		"vault":         {"start|seal|unseal|kill|restart", 1, (*story).operateVault},
 	} {
 		commands[name] = func(ts *testscript.TestScript, negated bool, args []string) {
 			if len(args) < command.min {

@@ -87,12 +87,8 @@ func readVault(config *juju.Config, use bool) vaultSettings {
 		}
 		settings.Roles[kind] = role
 	}
-	switch {
-	case settings.Credentials != "" && !juju.IsSecretURI(settings.Credentials):
+	if settings.Credentials != "" && !juju.IsSecretURI(settings.Credentials) {
 		config.Refuse("vault-credentials", "is not the URI of a secret, as juju add-secret prints it; credentials themselves do not belong there")
-	case !use:
-	case len(settings.Addresses) == 0:
-		config.Refuse("authority", "vault needs vault-address")
 	}
 	return settings
 }

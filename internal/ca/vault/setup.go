@@ -30,26 +30,25 @@ type Setup struct {
 func (s Setup) Policy() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# What signet needs of the PKI engine at %s: no private key, no role, no other secret.\n", s.Mount)
-	grant := func(comment string, capability string, paths ...string) {
+	grant := func(comment string, rules ...string) {
 		fmt.Fprintf(&text, "\n# %s\n", comment)
-		for _, path := range paths {
+		for _, rule := range rules {
+			capability, path, _ := strings.Cut(rule, " ")
 			fmt.Fprintf(&text, "path %q {\n  capabilities = [%q]\n}\n", s.Mount+"/"+path, capability)
 		}
 	}
-	grant("Sign certificates. A role's rules of names would not hold here: signet's own policy decides.", "update",
-		"sign-verbatim/"+s.Role, "issuer/+/sign-verbatim/"+s.Role)
-	grant("Read the CA, its chain and its revocation list, and find a certificate whose answer was lost.", "read",
-		"cert/*", "issuer/+/json", "issuer/+/crl")
-	grant("The same.", "list", "certs")
-	grant("Revoke, and have the list made at once.", "update", "revoke")
-	grant("The same.", "read", "crl/rotate")
+	grant("Sign certificates. A role's rules of names would not hold here: signet's own policy decides.",
+		"update sign-verbatim/"+s.Role, "update issuer/+/sign-verbatim/"+s.Role)
+	grant("Read the CA, its chain and its revocation list, and find a certificate whose answer was lost.",
+		"read cert/*", "read issuer/+/json", "read issuer/+/crl", "list certs")
+	grant("Revoke, and have the list made at once.", "update revoke", "read crl/rotate")
 	if s.MayCreate {
-		grant("Have a CA made, or certified by another one. Vault never overwrites one.", "update",
-			"root/generate/internal", "intermediate/generate/internal", "intermediate/set-signed")
+		grant("Have a CA made, or certified by another one; signet asks for none where there is one.",
+			"update root/generate/internal", "update intermediate/generate/internal", "update intermediate/set-signed")
 	}
 	if s.MayCertifyCAs {
-		grant("Certify CAs of the applications that intermediate-applications names.", "update",
-			"root/sign-intermediate", "issuer/+/sign-intermediate")
+		grant("Certify CAs of the applications that intermediate-applications names.",
+			"update root/sign-intermediate", "update issuer/+/sign-intermediate")
 	}
 	return text.String()
 }
