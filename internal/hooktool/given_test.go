@@ -37,7 +37,7 @@ func TestWhatJujuSaysOfAGivenSecretIsItsProblem(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
 			agent, env := fakeAgent(t, with(map[string]answer{
-				"config-get": {stdout: `{"credentials":"` + givenURI + `","more":"` + otherURI + `"}`},
+				"config-get":                          {stdout: `{"credentials":"` + givenURI + `","more":"` + otherURI + `"}`},
 				"secret-get --refresh -- " + givenURI: c.answer, "secret-get --refresh -- " + otherURI: {stdout: `{"token":"other"}`},
 			}))
 			snap, err := open(t, env).Snapshot(t.Context())
