@@ -107,7 +107,7 @@ func noteGiven(found map[string]string, what, value string) error {
 	found[what] = value
 	found[what+", in base64"] = base64.StdEncoding.EncodeToString([]byte(value))
 	for i, line := range strings.Split(value, "\n") {
-		if line = strings.TrimSpace(line); len(line) >= shortestGiven && !strings.HasPrefix(line, "-----") {
+		if line = strings.TrimSpace(line); line != value && len(line) >= shortestGiven && !strings.HasPrefix(line, "-----") {
 			found[fmt.Sprintf("%s, line %d", what, i+1)] = line
 		}
 	}
