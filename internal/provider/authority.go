@@ -36,6 +36,9 @@ func (s *step) findSigner() bool {
 	if s.snap.Leader {
 		s.consult()
 		s.replaceUncertified()
+		if !s.replaceUnused() {
+			return false
+		}
 		if s.record.Current.Made == nil {
 			s.record.Current.Made = s.options()
 		}
@@ -63,6 +66,25 @@ func (s *step) replaceUncertified() {
 		s.parseRecord()
 	}
 }
+
+// replaceUnused makes another CA at once when authority says that CAs are made elsewhere, and nothing was issued by now:
+// there is nobody who would have to trust both. False means that this is not done, and that nothing may be issued before.
+func (s *step) replaceUnused() bool {
+	was, now := s.record.Current.Made, s.options()
+	moved := was != nil && (was.Intermediate != now.Intermediate || was.Vault != now.Vault)
+	if !moved || s.record.Next != nil || len(s.record.Retiring) > 0 || s.snap.Action != nil || s.adoptedCA() || !s.unused() {
+		return true
+	}
+	made, done := s.make(s.freeGeneration(), cert.Subject{})
+	if !done {
+		return false
+	}
+	s.record = record{Current: made}
+	return s.parseRecord()
+}
+
+// adoptedCA reports whether the CA was another program's, whom others may trust.
+func (s *step) adoptedCA() bool { return !s.record.Current.Adopted.IsZero() }
 
 // found makes sure that there is a first CA.
 func (s *step) found() bool {

@@ -132,6 +132,7 @@ func (s *step) logIn() order.Vault {
 	}
 	given, named := s.snap.Given[settings.Credentials]
 	missing := func(format string, args ...any) order.Vault {
+		s.wake(s.now.Add(time.Minute)) // Juju tells nobody of a secret that was granted
 		vault.Unavailable = fmt.Sprintf(format, args...)
 		return vault
 	}
