@@ -67,7 +67,7 @@ e2e-kubernetes: $(KUBE_APISERVER) ## Have a real kube-apiserver, etcd and kubect
 	SIGNET_KUBE_APISERVER=$(KUBE_APISERVER) go test -tags e2e -count=1 -timeout 15m -v -run '^TestKubernetes$$' ./internal/cli
 
 .PHONY: e2e-vault
-e2e-vault: $(VAULT) ## Have a real Vault server sign, seal, die and come back; builds it once, for a minute
+e2e-vault: $(VAULT) ## Have a real Vault server sign, seal, die and come back; builds it once, for two minutes
 	SIGNET_VAULT=$(VAULT) go test -count=1 -timeout 15m -v -run 'Vault' ./internal/ca/vault/... ./internal/cli
 
 .PHONY: e2e-fleet
