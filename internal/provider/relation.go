@@ -34,7 +34,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	asks, refused := s.apart(asks, reading.Application, published)
 	denials = append(denials, refused...)
 	publication := dialect.Publication{Reading: reading, Capabilities: s.capabilities(relation)}
-	holders := holdersOf(published, reading.Asks, asks)
+	holders := s.holdNodes(relation, published, reading.Asks, asks)
 	for _, ask := range asks {
 		grant, denial := s.grant(published, ask, holders)
 		if denial != nil {

@@ -187,6 +187,46 @@ func TestANodesNameIsOneUnits(t *testing.T) {
 	require.Empty(t, faults)
 }
 
+// Requests are published with their answers, so that a unit can make another's as its own. That makes it no node: not while
+// both ask, nor once the node has asked anew.
+func TestACopiedRequestMakesNobodyANode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	request := func() string { return clientRequest(t, "system:node:a", "system:nodes") }
+	node, renewed, forged := request(), request(), request()
+	w.asks(7, "kubernetes-worker", map[string][]string{"kubernetes-worker/1": {node}})
+	turn(t, w, noon)
+	units := w.snap.Relations[1].RemoteUnits
+	for what, bag := range []juju.Bag{requestBag(t, node), requestBag(t, node, forged)} {
+		units["kubernetes-worker/0"] = bag
+		turn(t, w, noon)
+		granted, _ := w.answers(7)
+		require.Contains(t, granted, node, what)
+		require.NotContains(t, granted, forged, what)
+		atRest(t, w, noon)
+	}
+	units["kubernetes-worker/1"] = requestBag(t, renewed)
+	turn(t, w, noon)
+	granted, faults := w.answers(7)
+	require.Contains(t, granted, renewed)
+	require.NotContains(t, granted, forged)
+	require.Contains(t, faults[forged], "is that of unit kubernetes-worker/1")
+	atRest(t, w, noon)
+
+	// The name is free when its unit is gone.
+	delete(units, "kubernetes-worker/1")
+	units["kubernetes-worker/0"] = requestBag(t, forged)
+	turn(t, w, noon)
+	granted, _ = w.answers(7)
+	require.Contains(t, granted, forged)
+	w.snap.Relations = slices.DeleteFunc(slices.Clone(w.snap.Relations), func(r juju.Relation) bool { return r.ID == 7 })
+	w.asks(8, "kubernetes-worker", map[string][]string{"kubernetes-worker/1": {node}})
+	turn(t, w, noon)
+	require.NotContains(t, w.snap.Relations[0].OwnApp, "nodes.7", "what is gone is forgotten")
+	require.Contains(t, w.snap.Relations[0].OwnApp, "nodes.8")
+	atRest(t, w, noon)
+}
+
 func TestQuotasBoundWhatIsAskedNotWhatIsHad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
