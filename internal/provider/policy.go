@@ -211,15 +211,17 @@ type Explained struct {
 }
 
 // Explain says what would become of what a relation asks for, were it all new: for people, before anybody asks. What no ask
-// could be made of comes with the others' denials.
+// could be made of, and what is not admitted, comes as denials.
 func Explain(application string, settings Settings, relation juju.Relation) ([]Explained, []dialect.Denial) {
 	settings.Policy.Provider = application
-	s := &step{settings: settings}
+	s := &step{settings: settings, snap: juju.Snapshot{Unit: application + "/0"}}
+	published := dialect.NewIndex(relation)
 	reading := dialect.Read(relation)
+	asks, denials := s.admit(reading, published)
 	holders := nodeHolders{}
-	holders.take(dialect.NewIndex(relation), reading.Asks, reading.Asks)
+	holders.take(published, reading.Asks, asks)
 	var list []Explained
-	for _, ask := range reading.Asks {
+	for _, ask := range asks {
 		explained := Explained{Ask: ask}
 		terms, err := s.terms(ask, holders)
 		if err != nil {
@@ -240,5 +242,5 @@ func Explain(application string, settings Settings, relation juju.Relation) ([]E
 		}
 		list = append(list, explained)
 	}
-	return list, reading.Denials
+	return list, denials
 }
