@@ -227,6 +227,24 @@ func TestTheFixMends(t *testing.T) {
 	}
 }
 
+// A rule that allowed a stranger "system:*" would allow it to be whoever Kubernetes knows.
+func TestNoFixAllowsMoreThanIsAsked(t *testing.T) {
+	t.Parallel()
+	for name, mends := range map[string]bool{"system:x": true, "system:*": false, "*": false, " system:x": false, "": false} {
+		request := client("web", name)
+		if !strings.HasPrefix(strings.TrimSpace(name), "system:") { // else it is only refused where it must be within a domain
+			request = foreign(request)
+			request.ClientAuth, request.Kind = true, cert.Client
+		}
+		refusals := settings(t, policy.Kubernetes, "- {applications: ['remote-*'], clients: true}").Judge(request).Refusals
+		require.Len(t, refusals, 1, name)
+		require.Equal(t, policy.IdentityNotAllowed, refusals[0].Code)
+		require.Equal(t, mends, refusals[0].Fix != "", "%q: %s", name, refusals[0].Fix)
+		group := settings(t, policy.Kubernetes).Judge(client("web", "app", name)).Refusals
+		require.Equal(t, mends, len(group) > 0 && group[0].Fix != "", "%q", name)
+	}
+}
+
 func TestStrictAllowsWhatIsListed(t *testing.T) {
 	t.Parallel()
 	strict := settings(t, policy.Strict, "- {applications: [web], domains: [shop.test], networks: [192.0.2.1]}")
