@@ -208,7 +208,28 @@ func (j *judgement) hosts() cert.Names {
 	return names
 }
 
+// alikes are the common names that are no host names, but that OpenSSL compares with one all the same: "kube*.default.svc" is
+// the API server's to it where there are no alternative names (X509_check_host(3)).
+func (j *judgement) alikes() {
+	if j.Shared || !j.ServerAuth {
+		return
+	}
+	for _, name := range j.CommonNames {
+		plain := strings.ToLower(name)
+		if _, err := cert.ParseNames([]string{name}); err == nil || strings.Trim(plain, "abcdefghijklmnopqrstuvwxyz0123456789-._*") != "" {
+			continue
+		}
+		switch {
+		case strings.Contains(name, "*"):
+			j.refuse(WildcardNotAllowed, ruleWildcards, "", "the common name %s stands for several hosts", quote(name))
+		case j.strict && !j.listed(plain):
+			j.refuse(NameNotAllowed, ruleNames, "", "the common name %s is not within the allowed domains", quote(name))
+		}
+	}
+}
+
 func (j *judgement) names() {
+	j.alikes()
 	for _, name := range j.hosts().DNS {
 		base, wildcard := strings.CutPrefix(name, "*.")
 		if wildcard && !j.wildcard(name, base) {
