@@ -251,6 +251,23 @@ func TestNoFixAllowsMoreThanIsAsked(t *testing.T) {
 	}
 }
 
+// A request has up to 64 KiB, all of which may be one name.
+func TestARefusalFitsIntoAStatus(t *testing.T) {
+	t.Parallel()
+	for length, mends := range map[int]bool{1000: true, 60000: false} {
+		long := "system:" + strings.Repeat("x", length)
+		for _, request := range []policy.Request{
+			client("web", "app", long), with(server("web", "a.example.com"), func(r *policy.Request) { r.Asked.URIs = []string{long} }),
+		} {
+			refusals := settings(t, policy.Kubernetes).Judge(request).Refusals
+			require.Len(t, refusals, 1)
+			require.Less(t, len(refusals[0].Reason), 300)
+			require.Less(t, len(refusals[0].Fix), 2500)
+			require.Equal(t, mends, refusals[0].Fix != "")
+		}
+	}
+}
+
 func TestStrictAllowsWhatIsListed(t *testing.T) {
 	t.Parallel()
 	strict := settings(t, policy.Strict, "- {applications: [web], domains: [shop.test], networks: [192.0.2.1]}")
