@@ -18,8 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
+	"github.com/signet-charm/signet/internal/policy"
 	"github.com/signet-charm/signet/internal/provider"
 	"github.com/signet-charm/signet/internal/unit"
 )
@@ -425,4 +427,21 @@ func TestOneUnitsNamesCostTheOthersNothing(t *testing.T) {
 	turn(t, w, noon)
 	require.Equal(t, []string{"*.example.com", "app.example.com", "one.example.com"}, shared().DNS)
 	atRest(t, w, noon)
+}
+
+// A refusal reaches whoever asked by the code that the policy gave it, whose name is the dialect's too.
+func TestThePolicysCodesAreTheDialects(t *testing.T) {
+	t.Parallel()
+	request := goodRequest(t)
+	for _, code := range policy.Codes() {
+		relation := juju.Relation{ID: 7, RemoteApp: "web", OwnApp: juju.Bag{}, RemoteUnits: map[string]juju.Bag{"web/0": requestBag(t, request)}}
+		reading := dialect.Read(relation)
+		require.Len(t, reading.Asks, 1)
+		bag := dialect.PublishApplication(relation, dialect.Publication{Reading: reading, Denials: []dialect.Denial{
+			{Relation: 7, Unit: "web/0", Ask: reading.Asks[0].ID(), Request: request, Code: dialect.Code(code), Reason: "it is so"},
+		}})
+		_, denials := dialect.Offers(juju.Relation{ID: 7, RemoteApp: "signet", RemoteApplication: bag}, "web/0", []dialect.Want{{Kind: cert.Server, Request: request}})
+		require.Len(t, denials, 1, code)
+		require.Equal(t, dialect.Code(code), denials[0].Code)
+	}
 }
