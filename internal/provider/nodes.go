@@ -22,40 +22,56 @@ const nodesPrefix = "nodes."
 // a whole is the empty unit.
 type nodeHolders map[string]string
 
-// holdNodes gives the holders of the names that are asked for in a relation, and writes them down.
-func (s *step) holdNodes(relation juju.Relation, published *dialect.Index, all, admitted []dialect.Ask) nodeHolders {
-	key := fmt.Sprintf("%s%d", nodesPrefix, relation.ID)
-	var before nodeHolders
-	_ = json.Unmarshal([]byte(s.peers.OwnApp[key]), &before) // unreadable: it is told by what is published
-	holders := nodeHolders{}
+func nodesKey(relation int) string { return fmt.Sprintf("%s%d", nodesPrefix, relation) }
+
+// writtenNodes are the holders that are written down for a relation.
+func (s *step) writtenNodes(relation int) nodeHolders {
+	var written nodeHolders
+	_ = json.Unmarshal([]byte(s.peers.OwnApp[nodesKey(relation)]), &written) // unreadable: it is told by what is published
+	return written
+}
+
+// holdersOf gives the holders of the names that are asked for in a relation: those written down while they ask or a
+// certificate of the name is published, else as take does.
+func (s *step) holdersOf(relation juju.Relation, published *dialect.Index, all, admitted []dialect.Ask) nodeHolders {
+	written, holders := s.writtenNodes(relation.ID), nodeHolders{}
 	for _, ask := range all {
 		name, isNode := policy.NodeOf(ask.CommonName)
-		unit, known := before[name]
+		unit, known := written[name]
 		_, seen := relation.RemoteUnits[unit]
 		if isNode && known && (seen || unit == "" || relation.Partial) && (unit == ask.Unit || current(published, ask).Certificate != "") {
 			holders[name] = unit
 		}
 	}
 	holders.take(published, all, admitted)
-	s.saveNodes(key, holders)
 	return holders
 }
 
-// saveNodes writes down who goes by which names, and forgets relations that are gone.
-func (s *step) saveNodes(key string, holders nodeHolders) {
-	text, err := json.Marshal(holders)
-	if err != nil {
-		return
+// saveNodes writes down who goes by the names that were given, and forgets relations that are gone. What is only asked for is
+// not kept: who is refused could fill the databag.
+func (s *step) saveNodes(relation int, holders nodeHolders, grants []dialect.Grant) {
+	written, kept := s.writtenNodes(relation), nodeHolders{}
+	for name, unit := range holders {
+		if before, known := written[name]; known && before == unit {
+			kept[name] = unit
+		}
 	}
-	if len(holders) == 0 {
+	for _, grant := range grants {
+		if name, isNode := policy.NodeOf(grant.Ask.CommonName); isNode {
+			kept[name] = holders[name]
+		}
+	}
+	text, err := json.Marshal(kept)
+	key := nodesKey(relation)
+	if len(kept) == 0 {
 		text = nil
 	}
-	if s.peers.OwnApp[key] == string(text) {
+	if err != nil || s.peers.OwnApp[key] == string(text) {
 		return
 	}
 	bag := s.peerBag()
 	for other := range s.peers.OwnApp {
-		is := func(r juju.Relation) bool { return other == fmt.Sprintf("%s%d", nodesPrefix, r.ID) }
+		is := func(r juju.Relation) bool { return other == nodesKey(r.ID) }
 		if strings.HasPrefix(other, nodesPrefix) && !slices.ContainsFunc(s.snap.Relations, is) {
 			delete(bag, other)
 		}

@@ -227,6 +227,11 @@ func TestACopiedRequestMakesNobodyANode(t *testing.T) {
 	require.NotContains(t, w.snap.Relations[0].OwnApp, "nodes.7", "what is gone is forgotten")
 	require.Contains(t, w.snap.Relations[0].OwnApp, "nodes.8")
 	atRest(t, w, noon)
+
+	// Who is refused leaves nothing behind.
+	w.asks(9, "web", map[string][]string{"web/0": {forged}})
+	turn(t, w, noon)
+	require.NotContains(t, w.snap.Relations[0].OwnApp, "nodes.9")
 }
 
 func TestQuotasBoundWhatIsAskedNotWhatIsHad(t *testing.T) {
