@@ -93,7 +93,7 @@ func TestACheckpointIsNoCertificate(t *testing.T) {
 	digest.Write([]byte(body)) // without what sets checkpoints apart
 	signature, err := key.Sign(rand.Reader, digest.Sum(nil), crypto.SHA256)
 	require.NoError(t, err)
-	forged, err := audit.Parse(body + " signature=" + encoded(signature))
+	forged, err := audit.Parse(body + " signature=" + base64.StdEncoding.EncodeToString(signature))
 	require.NoError(t, err)
 	require.True(t, read.VerifiedBy(ca))
 	require.False(t, forged.VerifiedBy(ca))
@@ -244,5 +244,3 @@ func FuzzEvent(f *testing.F) {
 		}
 	})
 }
-
-func encoded(signature []byte) string { return base64.StdEncoding.EncodeToString(signature) }

@@ -4,6 +4,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -56,7 +57,7 @@ func vocabulary(e ledger.Entry) (event, level, description string) {
 	if e.Remembered { // others did it, and told it then
 		return "", "", ""
 	}
-	who, rule := Asker(e), or(e.Rule, e.Code)
+	who, rule := Asker(e), cmp.Or(e.Rule, e.Code)
 	switch e.Event {
 	case ledger.Issued:
 		description = fmt.Sprintf("certificate %s for %s was issued to %s", e.Serial, Plain(e.Subject, 200), Plain(who, 200))
@@ -65,7 +66,7 @@ func vocabulary(e ledger.Entry) (event, level, description string) {
 		}
 		return words("authn_token_created", who, e.Serial), info, description
 	case ledger.Revoked:
-		return words("authn_token_revoked", who, e.Serial), info, fmt.Sprintf("certificate %s was revoked: %s", e.Serial, or(Plain(e.Reason, 200), "unspecified"))
+		return words("authn_token_revoked", who, e.Serial), info, fmt.Sprintf("certificate %s was revoked: %s", e.Serial, cmp.Or(Plain(e.Reason, 200), "unspecified"))
 	case ledger.Withdrawn:
 		return words("authn_token_delete", who, e.Serial), warn, fmt.Sprintf("certificate %s of %s is no longer published", e.Serial, Plain(who, 200))
 	case ledger.Held:
@@ -129,7 +130,7 @@ func authority(e ledger.Entry) (event, level, description string) {
 // words puts an event of the vocabulary and its parameters together.
 func words(event string, parameters ...string) string {
 	for i, parameter := range parameters {
-		parameters[i] = strings.NewReplacer(",", "_", ":", "_").Replace(Plain(or(parameter, "-"), 100))
+		parameters[i] = strings.NewReplacer(",", "_", ":", "_").Replace(Plain(cmp.Or(parameter, "-"), 100))
 	}
 	return event + ":" + strings.Join(parameters, ",")
 }
@@ -145,13 +146,6 @@ func Asker(e ledger.Entry) string {
 		return fmt.Sprintf("relation %d", e.Relation)
 	}
 	return e.For
-}
-
-func or(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }
 
 // Plain gives a text that somebody else wrote as it can be shown: on one line, without what terminals obey or what turns

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -47,11 +48,20 @@ func (r *record) flags(command *cobra.Command) {
 	flags.StringVarP(&r.output, "output", "o", "text", "text or json")
 }
 
+// checkOutput checks the flag -o.
+func checkOutput(output string) error {
+	if output != "text" && output != "json" {
+		return fmt.Errorf("%w: output %q is neither text nor json", errUsage, output)
+	}
+	return nil
+}
+
 // path finds the journal.
 func (r *record) path(lookup func(string) string) (string, error) {
+	if err := checkOutput(r.output); err != nil {
+		return "", err
+	}
 	switch {
-	case r.output != "text" && r.output != "json":
-		return "", fmt.Errorf("%w: -o is text or json", errUsage)
 	case r.journal != "" && r.stateDir != "":
 		return "", fmt.Errorf("%w: give --journal or --state-dir, not both", errUsage)
 	case r.journal != "":
@@ -184,7 +194,7 @@ func (p *program) printFindings(path string, found disk.Findings) {
 	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	for _, row := range []struct{ name, value string }{
-		{"unit", or(found.Unit, "not known")},
+		{"unit", cmp.Or(found.Unit, "not known")},
 		{"lines", fmt.Sprintf("%d, %d of them vouched for", found.Lines, found.Covered)},
 		{"entries", fmt.Sprint(found.Entries)},
 		{"certificates", fmt.Sprintf("%d issued, %d elsewhere, %d revoked", found.Events["issued"], found.Elsewhere, found.Events["revoked"])},
@@ -202,13 +212,6 @@ func moment(at time.Time) string {
 		return "-"
 	}
 	return at.UTC().Format(time.RFC3339)
-}
-
-func or(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }
 
 func (p *program) tailCommand() *cobra.Command {
@@ -287,7 +290,7 @@ func nameRevoked(entries, recorded []ledger.Entry) {
 	}
 }
 
-func shown(text string, most int) string { return or(audit.Plain(text, most), "-") }
+func shown(text string, most int) string { return cmp.Or(audit.Plain(text, most), "-") }
 
 func who(e ledger.Entry) string {
 	if e.Event == ledger.Action {
@@ -321,5 +324,5 @@ func what(e ledger.Entry) string {
 	case ledger.Revoked:
 		return strings.TrimSpace(e.Subject + " " + e.Reason)
 	}
-	return or(e.Reason, e.Subject)
+	return cmp.Or(e.Reason, e.Subject)
 }

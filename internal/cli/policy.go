@@ -67,8 +67,8 @@ func (p *program) policyCheckCommand() *cobra.Command {
 }
 
 func (p *program) policyCheck(c check, path string) error {
-	if c.output != "text" && c.output != "json" {
-		return fmt.Errorf("%w: output %q is neither text nor json", errUsage, c.output)
+	if err := checkOutput(c.output); err != nil {
+		return err
 	}
 	settings, err := c.settings()
 	if err != nil {

@@ -242,8 +242,8 @@ func (s *sockets) sever() {
 	}
 }
 
-// secure opens a TLS connection to a controller. All that are in use speak TLS 1.3. What FIPS 140 forbids is not in it where that is enforced, unlike in a websocket's own
-// handshake.
+// secure opens a TLS connection to a controller. All that are in use speak TLS 1.3. What FIPS 140 forbids is not in it where
+// that is enforced, unlike in a websocket's own handshake.
 func (s *sockets) secure(ctx context.Context, config *tls.Config, address string) (net.Conn, error) {
 	config = config.Clone()
 	config.MinVersion = tls.VersionTLS13

@@ -59,10 +59,13 @@ func Untold(root string, most int) (entries []ledger.Entry, done func() error, e
 			break // the end, or a line that is being written
 		}
 		batch, sum, err := decodeLine(at.Sum, line[:len(line)-1])
+		if err != nil && len(entries) > 0 {
+			break // the entries before it are told first
+		}
 		if err != nil {
 			err = fmt.Errorf("cannot tell what is recorded in %s: a line is damaged (see signet audit verify), or it is another file "+
 				"than before (remove %s to have all of it told)", path, filepath.Join(root, toldName))
-			return entries, func() error { return writeTold(root, at) }, err
+			return nil, done, err
 		}
 		if len(entries) > 0 && len(entries)+len(batch) > most {
 			break

@@ -154,7 +154,10 @@ func (l *Ledger) issuesBetween(since, until time.Time, by func(Entry) string) ma
 	times := map[string][]time.Time{}
 	for _, entry := range slices.Backward(l.entries) {
 		if entry.Time.Before(since) {
-			break // entries are in the order of their time, but for those of other programs
+			if entry.Remembered {
+				continue
+			}
+			break // own entries are in the order of their time
 		}
 		if entry.Event == Issued && !entry.Time.After(until) {
 			times[by(entry)] = append(times[by(entry)], entry.Time)

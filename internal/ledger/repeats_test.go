@@ -32,6 +32,8 @@ func TestRepeatsAreOfTheSameForTheSameNamesAndRecent(t *testing.T) {
 	add(50, "etcd/0", "a")
 	require.Equal(t, map[string]time.Time{key: start.Add(10 * time.Minute)}, record.Repeats(start, start.Add(24*time.Hour), 3), "the last three count")
 	require.Empty(t, record.Repeats(start, start.Add(35*time.Minute), 3), "two were issued later than now, by a clock that was ahead")
+	require.NoError(t, record.Add(ledger.Entry{Time: start.AddDate(-1, 0, 0), Event: ledger.Issued, Serial: "b1", Remembered: true}))
+	require.Len(t, record.Repeats(start, start.Add(24*time.Hour), 3), 1, "what a backup tells is dated earlier, and hides nothing")
 }
 
 func TestFloodsAreCountedByUnit(t *testing.T) {

@@ -104,7 +104,7 @@ func rsaFault(n *big.Int) string {
 	return ""
 }
 
-// infineon reports whether a modulus is a power of 65537 modulo each small prime, as 2^-155 of all moduli are.
+// infineon reports whether a modulus is a power of 65537 modulo each small prime, as one of 2^27 is by chance.
 func infineon(n *big.Int) bool {
 	for _, p := range []int64{
 		3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113,

@@ -3,6 +3,7 @@
 package misissue
 
 import (
+	"crypto/x509"
 	"net/netip"
 	"slices"
 	"strings"
@@ -88,6 +89,12 @@ func (h *hearing) judgeRules() {
 			h.judgeAddress(addr.WithZone(""))
 		} else if isHost(commonName) {
 			h.judgeHost(commonName)
+		} else if slices.Contains(h.cert.ExtKeyUsage, x509.ExtKeyUsageServerAuth) && isLikeHost(commonName) {
+			if strings.Contains(commonName, "*") {
+				h.breach("wildcards", "%q", commonName)
+			} else if h.strict() && !h.within(commonName) {
+				h.breach("names", "%q is not listed", commonName)
+			}
 		}
 	}
 	for _, name := range h.names {
@@ -206,6 +213,11 @@ func isHostName(text string) bool {
 
 // isHost reports whether a text names a host to somebody: with a wildcard, in capitals, or with the root's dot.
 func isHost(text string) bool { return isHostName(strings.TrimPrefix(plain(text), "*.")) }
+
+// isLikeHost reports whether a text that names no host may be one to OpenSSL, which knows "f*.example.com" and "a_b".
+func isLikeHost(text string) bool {
+	return strings.Trim(strings.ToLower(text), "abcdefghijklmnopqrstuvwxyz0123456789-_.*") == ""
+}
 
 func plain(name string) string {
 	return strings.TrimSuffix(strings.ToLower(strings.TrimSpace(name)), ".")

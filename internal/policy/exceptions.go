@@ -159,10 +159,15 @@ func matchesAny(patterns []string, text string) bool {
 }
 
 // fix is the command that adds an exception for the application to those there are. The names in it may be a stranger's
-// words: they are quoted for YAML and for the shell.
+// words: they are quoted for YAML and for the shell. It is empty where one is too long to be meant, for the command stands in
+// the status.
 func (j *judgement) fix(what string, values ...string) string {
+	const longest = 2048 // bytes; no longer URI must work (SPIFFE-ID, 2.3)
 	quoted := make([]string, len(values))
 	for i, value := range values {
+		if len(value) > longest {
+			return ""
+		}
 		text, err := json.Marshal(value)
 		if err != nil {
 			return ""

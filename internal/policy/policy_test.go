@@ -41,6 +41,11 @@ func client(app, commonName string, organizations ...string) policy.Request {
 	}
 }
 
+// named is a server only, with a common name that is none of its names.
+func named(app, commonName string) policy.Request {
+	return policy.Request{App: app, Kind: cert.Server, CommonNames: []string{commonName}, ServerAuth: true, Asked: &cert.Requested{}}
+}
+
 func intermediate(app string) policy.Request {
 	return policy.Request{App: app, Kind: cert.Intermediate, CommonNames: []string{"Issuing CA"}}
 }
@@ -117,6 +122,7 @@ func TestWhoMayHaveWhat(t *testing.T) {
 		"a server certificate that clients of this name can show": {
 			policy.Request{App: "web", Kind: cert.Server, CommonNames: []string{"system:kube-apiserver"}, ServerAuth: true, ClientAuth: true}, "identities", policy.IdentityNotAllowed, "identities: [\"system:*\"]"},
 		"a wildcard":                       {server("traefik", "*.apps.example.com"), "wildcards", policy.WildcardNotAllowed, "wildcards: true"},
+		"a wildcard in a common name":      {with(server("traefik", "10.0.0.1"), func(r *policy.Request) { r.CommonNames = []string{"kubernete*.Default.svc"} }), "wildcards", policy.WildcardNotAllowed, ""},
 		"the API server's name of another": {server("web", "kubernetes.default.svc"), "names", policy.NameNotAllowed, "role: control-plane"},
 		"that name in its common name": {
 			policy.Request{App: "web", Kind: cert.Server, CommonNames: []string{"kubernetes"}, ServerAuth: true}, "names", policy.NameNotAllowed, "domains: [kubernetes]"},
@@ -227,6 +233,41 @@ func TestTheFixMends(t *testing.T) {
 	}
 }
 
+// A rule that allowed a stranger "system:*" would allow it to be whoever Kubernetes knows.
+func TestNoFixAllowsMoreThanIsAsked(t *testing.T) {
+	t.Parallel()
+	for name, mends := range map[string]bool{"system:x": true, "system:*": false, "*": false, " system:x": false, "": false} {
+		request := client("web", name)
+		if !strings.HasPrefix(strings.TrimSpace(name), "system:") { // else it is only refused where it must be within a domain
+			request = foreign(request)
+			request.ClientAuth, request.Kind = true, cert.Client
+		}
+		refusals := settings(t, policy.Kubernetes, "- {applications: ['remote-*'], clients: true}").Judge(request).Refusals
+		require.Len(t, refusals, 1, name)
+		require.Equal(t, policy.IdentityNotAllowed, refusals[0].Code)
+		require.Equal(t, mends, refusals[0].Fix != "", "%q: %s", name, refusals[0].Fix)
+		group := settings(t, policy.Kubernetes).Judge(client("web", "app", name)).Refusals
+		require.Equal(t, mends, len(group) > 0 && group[0].Fix != "", "%q", name)
+	}
+}
+
+// A request has up to 64 KiB, all of which may be one name.
+func TestARefusalFitsIntoAStatus(t *testing.T) {
+	t.Parallel()
+	for length, mends := range map[int]bool{1000: true, 60000: false} {
+		long := "system:" + strings.Repeat("x", length)
+		for _, request := range []policy.Request{
+			client("web", "app", long), with(server("web", "a.example.com"), func(r *policy.Request) { r.Asked.URIs = []string{long} }),
+		} {
+			refusals := settings(t, policy.Kubernetes).Judge(request).Refusals
+			require.Len(t, refusals, 1)
+			require.Less(t, len(refusals[0].Reason), 300)
+			require.Less(t, len(refusals[0].Fix), 2500)
+			require.Equal(t, mends, refusals[0].Fix != "")
+		}
+	}
+}
+
 func TestStrictAllowsWhatIsListed(t *testing.T) {
 	t.Parallel()
 	strict := settings(t, policy.Strict, "- {applications: [web], domains: [shop.test], networks: [192.0.2.1]}")
@@ -239,22 +280,25 @@ func TestStrictAllowsWhatIsListed(t *testing.T) {
 		request policy.Request
 		code    policy.Code // empty where it is allowed
 	}{
-		"the domain itself":             {server("web", "example.com"), ""},
-		"below the domain":              {server("web", "a.b.example.com", "juju-1.lxd"), ""},
-		"an end that is no label":       {server("web", "badexample.com"), policy.NameNotAllowed},
-		"a name of one label":           {server("web", "juju-1"), policy.NameNotAllowed},
-		"the application's own domain":  {server("web", "www.shop.test", "192.0.2.1"), ""},
-		"another application's domain":  {server("blog", "www.shop.test"), policy.NameNotAllowed},
-		"an address within":             {server("web", "10.1.2.3", "fd00::1"), ""},
-		"an address outside":            {server("web", "192.168.0.1"), policy.IPNotAllowed},
-		"loopback":                      {server("web", "127.0.0.1"), policy.IPNotAllowed},
-		"a client called by a host":     {client("web", "a.example.com"), ""},
-		"a client called by an address": {client("web", "10.1.2.3"), ""},
-		"a client called otherwise":     {client("web", "app"), policy.IdentityNotAllowed},
-		"a client by its role":          {client("kubernetes-worker", "system:kubelet"), ""},
-		"an API server":                 {server("kubernetes-control-plane", "kubernetes.default.svc.cluster.local"), ""},
-		"a mail address outside":        {with(server("web", "a.example.com"), func(r *policy.Request) { r.Asked.Mails = []string{"a@b.test"} }), policy.NameNotAllowed},
-		"a wildcard":                    {server("web", "*.example.com"), policy.WildcardNotAllowed},
+		"the domain itself":                               {server("web", "example.com"), ""},
+		"below the domain":                                {server("web", "a.b.example.com", "juju-1.lxd"), ""},
+		"an end that is no label":                         {server("web", "badexample.com"), policy.NameNotAllowed},
+		"a name of one label":                             {server("web", "juju-1"), policy.NameNotAllowed},
+		"the application's own domain":                    {server("web", "www.shop.test", "192.0.2.1"), ""},
+		"another application's domain":                    {server("blog", "www.shop.test"), policy.NameNotAllowed},
+		"an address within":                               {server("web", "10.1.2.3", "fd00::1"), ""},
+		"an address outside":                              {server("web", "192.168.0.1"), policy.IPNotAllowed},
+		"loopback":                                        {server("web", "127.0.0.1"), policy.IPNotAllowed},
+		"a client called by a host":                       {client("web", "a.example.com"), ""},
+		"a client called by an address":                   {client("web", "10.1.2.3"), ""},
+		"a client called otherwise":                       {client("web", "app"), policy.IdentityNotAllowed},
+		"a client by its role":                            {client("kubernetes-worker", "system:kubelet"), ""},
+		"an API server":                                   {server("kubernetes-control-plane", "kubernetes.default.svc.cluster.local"), ""},
+		"a mail address outside":                          {with(server("web", "a.example.com"), func(r *policy.Request) { r.Asked.Mails = []string{"a@b.test"} }), policy.NameNotAllowed},
+		"a wildcard":                                      {server("web", "*.example.com"), policy.WildcardNotAllowed},
+		"a common name that some take for a host outside": {named("web", "a_b.Corp.test"), policy.NameNotAllowed},
+		"one that some take for a host within":            {named("web", "a_b.Example.com"), ""},
+		"one that nobody takes for a host":                {named("web", "the web server"), ""},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()

@@ -140,12 +140,21 @@ func (j *judgement) identities() {
 		switch {
 		case allowed:
 		case reservedGroup(group):
-			j.refuse(IdentityNotAllowed, ruleIdentities, j.fix("identities: ", group),
+			j.refuse(IdentityNotAllowed, ruleIdentities, j.identityFix(group),
 				"the organization %s is a group of Kubernetes' that application %s is not meant to be in", quote(group), j.App)
 		default:
 			j.verdict.Without = append(j.verdict.Without, group)
 		}
 	}
+}
+
+// identityFix is empty where a rule cannot have this identity and no other: with a "*" at its end it would allow all that begin
+// like it.
+func (j *judgement) identityFix(name string) string {
+	if strings.HasSuffix(name, "*") || strings.TrimSpace(name) != name || name == "" {
+		return ""
+	}
+	return j.fix("identities: ", name)
 }
 
 func (j *judgement) user(user string) {
@@ -159,10 +168,10 @@ func (j *judgement) user(user string) {
 		j.refuse(IdentityNotAllowed, ruleIdentities, j.fix("role: "+string(needed)),
 			"application %s has not the role %s, whose user %s is", j.App, needed, quote(user))
 	case reservedUser(user):
-		j.refuse(IdentityNotAllowed, ruleIdentities, j.fix("identities: ", user),
+		j.refuse(IdentityNotAllowed, ruleIdentities, j.identityFix(user),
 			"the common name %s is a user of Kubernetes' that application %s is not meant to be", quote(user), j.App)
 	case j.strict && j.Kind != cert.Intermediate && !j.within(user):
-		j.refuse(IdentityNotAllowed, ruleIdentities, j.fix("identities: ", user),
+		j.refuse(IdentityNotAllowed, ruleIdentities, j.identityFix(user),
 			"the common name %s is neither allowed nor within the allowed domains", quote(user))
 	}
 }
@@ -199,7 +208,28 @@ func (j *judgement) hosts() cert.Names {
 	return names
 }
 
+// alikes are the common names that are no host names, but that OpenSSL compares with one all the same: "kube*.default.svc" is
+// the API server's to it where there are no alternative names (X509_check_host(3)).
+func (j *judgement) alikes() {
+	if j.Shared || !j.ServerAuth {
+		return
+	}
+	for _, name := range j.CommonNames {
+		plain := strings.ToLower(name)
+		if _, err := cert.ParseNames([]string{name}); err == nil || strings.Trim(plain, "abcdefghijklmnopqrstuvwxyz0123456789-._*") != "" {
+			continue
+		}
+		switch {
+		case strings.Contains(name, "*"):
+			j.refuse(WildcardNotAllowed, ruleWildcards, "", "the common name %s stands for several hosts", quote(name))
+		case j.strict && !j.listed(plain):
+			j.refuse(NameNotAllowed, ruleNames, "", "the common name %s is not within the allowed domains", quote(name))
+		}
+	}
+}
+
 func (j *judgement) names() {
+	j.alikes()
 	for _, name := range j.hosts().DNS {
 		base, wildcard := strings.CutPrefix(name, "*.")
 		if wildcard && !j.wildcard(name, base) {

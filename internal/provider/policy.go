@@ -69,40 +69,6 @@ func petition(ask dialect.Ask, spec cert.Spec) policy.Request {
 	return request
 }
 
-// nodeHolders are the units of one relation that go by the names of nodes, which no two share.
-type nodeHolders map[string]string
-
-// holdersOf gives each name to the unit that has a certificate for it, also where its request is not answered any more,
-// else to the first one that asks and may.
-func holdersOf(published *dialect.Index, all, admitted []dialect.Ask) nodeHolders {
-	holders := nodeHolders{}
-	hold := func(ask dialect.Ask, holds bool) {
-		name, isNode := policy.NodeOf(ask.CommonName)
-		if _, known := holders[name]; isNode && !known && holds {
-			holders[name] = ask.Unit
-		}
-	}
-	for _, ask := range all {
-		hold(ask, current(published, ask).Certificate != "")
-	}
-	for _, ask := range admitted {
-		hold(ask, true)
-	}
-	return holders
-}
-
-// other is another unit that goes by the node's name in an ask; empty for none.
-func (h nodeHolders) other(ask dialect.Ask) string {
-	name, isNode := policy.NodeOf(ask.CommonName)
-	if holder, known := h[name]; isNode && known && holder != ask.Unit {
-		if holder == "" {
-			return "every unit of the application"
-		}
-		return holder
-	}
-	return ""
-}
-
 // refused is a refusal of the policy as a denial of the ask.
 func (s *step) refused(ask dialect.Ask, refusal policy.Refusal) *dialect.Denial {
 	denial := s.deny(ask, dialect.Code(refusal.Code), refusal.Reason)
@@ -245,14 +211,17 @@ type Explained struct {
 }
 
 // Explain says what would become of what a relation asks for, were it all new: for people, before anybody asks. What no ask
-// could be made of comes with the others' denials.
+// could be made of, and what is not admitted, comes as denials.
 func Explain(application string, settings Settings, relation juju.Relation) ([]Explained, []dialect.Denial) {
 	settings.Policy.Provider = application
-	s := &step{settings: settings}
+	s := &step{settings: settings, snap: juju.Snapshot{Unit: application + "/0"}}
+	published := dialect.NewIndex(relation)
 	reading := dialect.Read(relation)
-	holders := holdersOf(dialect.NewIndex(relation), reading.Asks, reading.Asks)
+	asks, denials := s.admit(reading, published)
+	holders := nodeHolders{}
+	holders.take(published, reading.Asks, asks)
 	var list []Explained
-	for _, ask := range reading.Asks {
+	for _, ask := range asks {
 		explained := Explained{Ask: ask}
 		terms, err := s.terms(ask, holders)
 		if err != nil {
@@ -273,5 +242,5 @@ func Explain(application string, settings Settings, relation juju.Relation) ([]E
 		}
 		list = append(list, explained)
 	}
-	return list, reading.Denials
+	return list, denials
 }

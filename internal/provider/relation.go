@@ -34,7 +34,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	asks, refused := s.apart(asks, reading.Application, published)
 	denials = append(denials, refused...)
 	publication := dialect.Publication{Reading: reading, Capabilities: s.capabilities(relation)}
-	holders := holdersOf(published, reading.Asks, asks)
+	holders := s.holdersOf(relation, published, reading.Asks, asks)
 	for _, ask := range asks {
 		grant, denial := s.grant(published, ask, holders)
 		if denial != nil {
@@ -45,6 +45,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 			s.granted++
 		}
 	}
+	s.saveNodes(relation.ID, holders, publication.Grants)
 	if _, exposed := published.Client(); exposed && !s.settings.Legacy {
 		s.exposed++
 	}

@@ -4,6 +4,7 @@ package provider
 
 import (
 	"slices"
+	"time"
 
 	"github.com/signet-charm/signet/internal/ledger"
 	"github.com/signet-charm/signet/internal/order"
@@ -38,12 +39,26 @@ func (s *step) share() {
 			return e.Event == ledger.Ordered && left[e.Order]
 		})
 		fair = fair[:room]
-		s.wake(s.now)
+		s.wake(s.nextShare())
 	}
 	for _, sign := range fair {
 		others = append(others, sign)
 	}
 	s.decision.Orders = others
+}
+
+// nextShare is when the next turn has its share: at once while the rest gets less. When nothing of this turn's share was
+// signed, the next one would be the same again.
+func (s *step) nextShare() time.Time {
+	for _, answer := range s.answers {
+		if answer.State == order.Done && answer.Issued.Certificate != "" {
+			return s.now
+		}
+	}
+	if s.signed == 0 { // not answered yet
+		return s.now
+	}
+	return s.now.Add(retry)
 }
 
 // inRounds puts orders in such an order that each asker's first comes before any asker's second. Within a round the order

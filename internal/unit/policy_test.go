@@ -18,8 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
+	"github.com/signet-charm/signet/internal/policy"
 	"github.com/signet-charm/signet/internal/provider"
 	"github.com/signet-charm/signet/internal/unit"
 )
@@ -185,6 +187,51 @@ func TestANodesNameIsOneUnits(t *testing.T) {
 	granted, faults = w.answers(7)
 	require.Contains(t, granted, second)
 	require.Empty(t, faults)
+}
+
+// Requests are published with their answers, so that a unit can make another's as its own. That makes it no node: not while
+// both ask, nor once the node has asked anew.
+func TestACopiedRequestMakesNobodyANode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	request := func() string { return clientRequest(t, "system:node:a", "system:nodes") }
+	node, renewed, forged := request(), request(), request()
+	w.asks(7, "kubernetes-worker", map[string][]string{"kubernetes-worker/1": {node}})
+	turn(t, w, noon)
+	units := w.snap.Relations[1].RemoteUnits
+	for what, bag := range []juju.Bag{requestBag(t, node), requestBag(t, node, forged)} {
+		units["kubernetes-worker/0"] = bag
+		turn(t, w, noon)
+		granted, _ := w.answers(7)
+		require.Contains(t, granted, node, what)
+		require.NotContains(t, granted, forged, what)
+		atRest(t, w, noon)
+	}
+	units["kubernetes-worker/1"] = requestBag(t, renewed)
+	turn(t, w, noon)
+	granted, faults := w.answers(7)
+	require.Contains(t, granted, renewed)
+	require.NotContains(t, granted, forged)
+	require.Contains(t, faults[forged], "is that of unit kubernetes-worker/1")
+	atRest(t, w, noon)
+
+	// The name is free when its unit is gone.
+	delete(units, "kubernetes-worker/1")
+	units["kubernetes-worker/0"] = requestBag(t, forged)
+	turn(t, w, noon)
+	granted, _ = w.answers(7)
+	require.Contains(t, granted, forged)
+	w.snap.Relations = slices.DeleteFunc(slices.Clone(w.snap.Relations), func(r juju.Relation) bool { return r.ID == 7 })
+	w.asks(8, "kubernetes-worker", map[string][]string{"kubernetes-worker/1": {node}})
+	turn(t, w, noon)
+	require.NotContains(t, w.snap.Relations[0].OwnApp, "nodes.7", "what is gone is forgotten")
+	require.Contains(t, w.snap.Relations[0].OwnApp, "nodes.8")
+	atRest(t, w, noon)
+
+	// Who is refused leaves nothing behind.
+	w.asks(9, "web", map[string][]string{"web/0": {forged}})
+	turn(t, w, noon)
+	require.NotContains(t, w.snap.Relations[0].OwnApp, "nodes.9")
 }
 
 func TestQuotasBoundWhatIsAskedNotWhatIsHad(t *testing.T) {
@@ -385,4 +432,21 @@ func TestOneUnitsNamesCostTheOthersNothing(t *testing.T) {
 	turn(t, w, noon)
 	require.Equal(t, []string{"*.example.com", "app.example.com", "one.example.com"}, shared().DNS)
 	atRest(t, w, noon)
+}
+
+// A refusal reaches whoever asked by the code that the policy gave it, whose name is the dialect's too.
+func TestThePolicysCodesAreTheDialects(t *testing.T) {
+	t.Parallel()
+	request := goodRequest(t)
+	for _, code := range policy.Codes() {
+		relation := juju.Relation{ID: 7, RemoteApp: "web", OwnApp: juju.Bag{}, RemoteUnits: map[string]juju.Bag{"web/0": requestBag(t, request)}}
+		reading := dialect.Read(relation)
+		require.Len(t, reading.Asks, 1)
+		bag := dialect.PublishApplication(relation, dialect.Publication{Reading: reading, Denials: []dialect.Denial{
+			{Relation: 7, Unit: "web/0", Ask: reading.Asks[0].ID(), Request: request, Code: dialect.Code(code), Reason: "it is so"},
+		}})
+		_, denials := dialect.Offers(juju.Relation{ID: 7, RemoteApp: "signet", RemoteApplication: bag}, "web/0", []dialect.Want{{Kind: cert.Server, Request: request}})
+		require.Len(t, denials, 1, code)
+		require.Equal(t, dialect.Code(code), denials[0].Code)
+	}
 }

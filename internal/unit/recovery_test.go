@@ -288,7 +288,7 @@ func TestReceivedCAsOutliveADamagedMessage(t *testing.T) {
 	relation := juju.Relation{
 		ID: 9, Endpoint: juju.Endpoint{Name: "receive-ca-cert", Interface: dialect.TransferInterface, Role: juju.Requires}, RemoteApp: "other",
 		OwnUnit: juju.Bag{}, OwnApp: juju.Bag{}, RemoteUnits: map[string]juju.Bag{"other/0": {}},
-		RemoteApplication: juju.Bag{"version": "1", "certificates": jsonList(t, secret.Content["certificate"])},
+		RemoteApplication: juju.Bag{"version": "1", "certificates": jsonText(t, []string{secret.Content["certificate"]})},
 	}
 	w.snap.Relations = append(w.snap.Relations, relation)
 	turn(t, w, noon)
@@ -306,9 +306,4 @@ func TestReceivedCAsOutliveADamagedMessage(t *testing.T) {
 	turn(t, w, noon)
 	_, err := os.Stat(filepath.Join(w.folder.Root(), "files", "received-ca"))
 	require.ErrorIs(t, err, os.ErrNotExist)
-}
-
-func jsonList(t *testing.T, items ...string) string {
-	t.Helper()
-	return `["` + strings.ReplaceAll(strings.Join(items, `","`), "\n", `\n`) + `"]`
 }
