@@ -206,7 +206,11 @@ func usageFaults(work issue, c *x509.Certificate) []string {
 	if !slices.Equal(c.ExtKeyUsage, usages) || len(c.UnknownExtKeyUsage) > 0 {
 		faults = append(faults, fmt.Sprintf("the extended key usage is %v, not %v", c.ExtKeyUsage, usages))
 	}
-	if c.KeyUsage != keyUsage {
+	said := c.KeyUsage
+	if isCA && work.elsewhere { // a CA's own key may sign other things besides
+		said &^= x509.KeyUsageDigitalSignature
+	}
+	if said != keyUsage {
 		faults = append(faults, fmt.Sprintf("the key usage is %b, not %b", c.KeyUsage, keyUsage))
 	}
 	// Without basic constraints a certificate is no CA's, either (RFC 5280, 4.2.1.9).

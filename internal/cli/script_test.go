@@ -100,7 +100,7 @@ func TestScripts(t *testing.T) {
 				logged:     map[string]int{},
 				removed:    map[string]string{},
 				t:          t, ends: env.Defer,
-				aged:       &selfSigned{ca: scriptedCA{name: "aged"}, aged: true, seen: map[string]bool{}},
+				aged: &selfSigned{ca: scriptedCA{name: "aged"}, aged: true, seen: map[string]bool{}},
 			}
 			env.Values[stageKey{}] = played
 			env.Defer(func() {

@@ -5,6 +5,7 @@ package vault
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -139,8 +140,27 @@ func blocks(text string) []string {
 	return found
 }
 
-// crl gives the revocation list of the CA; empty where Vault makes none.
+// crl gives the revocation list of the CA; empty where Vault makes none. Vault lets one expire unless it is asked for another
+// (auto_rebuild is off, or not known), so it is asked when half of a list's life is over.
 func (a authority) crl(ctx context.Context) (string, error) {
+	list, err := a.readCRL(ctx)
+	if parsed := parseCRL(list); err == nil && parsed != nil {
+		if half := parsed.ThisUpdate.Add(parsed.NextUpdate.Sub(parsed.ThisUpdate) / 2); a.config.Now().After(half) {
+			return a.rotateCRL(ctx, list)
+		}
+	}
+	return list, err
+}
+
+// rotateCRL has a new list made, where that is allowed; else the standing one stays.
+func (a authority) rotateCRL(ctx context.Context, standing string) (string, error) {
+	if _, err := a.get(ctx, path.Join(a.at.Mount, "crl", "rotate")); err != nil {
+		return standing, nil //nolint:nilerr // the list is good until it ends, which its readers see
+	}
+	return a.readCRL(ctx)
+}
+
+func (a authority) readCRL(ctx context.Context) (string, error) {
 	at, member := path.Join(a.at.Mount, "cert", "crl"), "certificate"
 	if a.at.Issuer != "" {
 		at, member = a.path("crl"), "crl"
@@ -259,18 +279,19 @@ func (a authority) install(ctx context.Context, o order.InstallAuthority, answer
 	if err != nil {
 		return err
 	}
-	places := []string{a.at.Issuer, ""}
-	if imported := texts(secret, "imported_issuers"); len(imported) > 0 {
-		places = imported
-	} else if known := texts(secret, "existing_issuers"); len(known) > 0 {
-		places = known
+	places := append(texts(secret, "imported_issuers"), texts(secret, "existing_issuers")...)
+	if len(places) == 0 {
+		places = []string{""}
 	}
-	for _, place := range slices.Compact(places) {
+	for _, place := range places {
 		one := a
 		one.at.Issuer = place
 		found, issuer, err := one.read(ctx)
 		if err != nil {
 			return err
+		}
+		if keys, mapped := secret.Data["mapping"].(map[string]any); mapped && found.Certificate == o.Certificate && keys[place] == "" {
+			return failed("vault-refused", "Vault has no key for the certificate of the CA at %s: it is of another request", a.at.Mount)
 		}
 		if found.Certificate == o.Certificate {
 			found.Generation = o.Generation
@@ -295,10 +316,8 @@ func (a authority) revoke(ctx context.Context, o order.Revoke, answer *order.Ans
 		return err
 	}
 	if !listed(list, o.Serials) { // Vault may make lists later, by itself (auto_rebuild): it can be asked to do it now
-		if _, err := a.get(ctx, path.Join(a.at.Mount, "crl", "rotate")); err == nil {
-			if list, err = a.crl(ctx); err != nil {
-				return err
-			}
+		if list, err = a.rotateCRL(ctx, list); err != nil {
+			return err
 		}
 	}
 	answer.Consulted.CRL = list
@@ -307,12 +326,8 @@ func (a authority) revoke(ctx context.Context, o order.Revoke, answer *order.Ans
 
 // listed reports whether a revocation list has all these serial numbers.
 func listed(list string, serials []string) bool {
-	block, _ := pem.Decode([]byte(list))
-	if block == nil {
-		return false
-	}
-	parsed, err := x509.ParseRevocationList(block.Bytes)
-	if err != nil {
+	parsed := parseCRL(list)
+	if parsed == nil {
 		return false
 	}
 	has := map[string]bool{}
@@ -322,6 +337,19 @@ func listed(list string, serials []string) bool {
 	return !slices.ContainsFunc(serials, func(serial string) bool { return !has[serial] })
 }
 
+// parseCRL reads a revocation list; nil where there is none that can be read.
+func parseCRL(list string) *x509.RevocationList {
+	block, _ := pem.Decode([]byte(list))
+	if block == nil {
+		return nil
+	}
+	parsed, err := x509.ParseRevocationList(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	return parsed
+}
+
 // unwrap gives what is behind a wrapping token. Vault gives it once: that it is gone may mean that somebody else has it.
 func (a authority) unwrap(ctx context.Context, o order.Unwrap, answer *order.Answer) error {
 	if err := a.open(); err != nil {
@@ -329,6 +357,9 @@ func (a authority) unwrap(ctx context.Context, o order.Unwrap, answer *order.Ans
 	}
 	var last *trouble
 	for _, node := range a.nodes {
+		if bad := a.checkWrapped(ctx, node, o); bad != nil && !bad.elsewhere {
+			return bad
+		}
 		secret, bad := a.send(ctx, node, "sys/wrapping/unwrap", func(ctx context.Context, _ *api.Client) (*api.Response, error) {
 			client, err := a.client(node.address)
 			if err != nil {
@@ -349,14 +380,35 @@ func (a authority) unwrap(ctx context.Context, o order.Unwrap, answer *order.Ans
 		case bad.elsewhere:
 			last = bad
 			continue
-		case bad.Code == "vault-refused" || bad.Code == "vault-denied":
-			return failed("vault-unwrap", "the wrapping token is not valid any more: it has ended, or was used. If nobody here used it, somebody "+
-				"else did: revoke what it wrapped. Wrap anew, and put that into the secret with juju update-secret")
 		}
 		return bad
 	}
 	a.shut(last.Failure)
 	return last
+}
+
+// checkWrapped asks what a wrapping token is of, which does not use it up: somebody who took the secret out may have wrapped
+// another one in its place.
+func (a authority) checkWrapped(ctx context.Context, node node, o order.Unwrap) *trouble {
+	secret, bad := a.send(ctx, node, "sys/wrapping/lookup", func(ctx context.Context, _ *api.Client) (*api.Response, error) {
+		body, err := json.Marshal(map[string]string{"token": o.Wrapped.Reveal()})
+		if err != nil {
+			return nil, err
+		}
+		return node.bare.Logical().WriteRawWithContext(ctx, "sys/wrapping/lookup", body)
+	})
+	made := text(secret, "creation_path")
+	switch {
+	case bad != nil && (bad.Code == "vault-refused" || bad.Code == "vault-denied"):
+		return failed("vault-unwrap", "the wrapping token is not valid any more: it has ended, or was used. If nobody here used it, somebody "+
+			"else did: revoke what it wrapped. Wrap anew, and put that into the secret with juju update-secret")
+	case bad != nil:
+		return bad
+	case o.SecretID && strings.HasPrefix(made, path.Join("auth", o.Vault.LoginMount, "role")+"/") && strings.HasSuffix(made, "/secret-id"),
+		!o.SecretID && strings.HasPrefix(made, "auth/token/create"):
+		return nil
+	}
+	return failed("vault-unwrap", "the wrapping token was made by %q, not by whoever makes what it should wrap: find out who did that, and wrap anew", made)
 }
 
 // warnings are what Vault says beside an answer.

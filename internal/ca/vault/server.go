@@ -235,7 +235,9 @@ func (s *server) send(ctx context.Context, node node, at string, call call) (*ap
 		defer func() { _ = response.Body.Close() }()
 	}
 	if err != nil {
-		return nil, read(node.address, at, err)
+		bad := read(node.address, at, err)
+		bad.Message = s.hush(bad.Message)
+		return nil, bad
 	}
 	if response.StatusCode == http.StatusNoContent {
 		return &api.Secret{}, nil
@@ -250,6 +252,19 @@ func (s *server) send(ctx context.Context, node node, at string, call call) (*ap
 		return nil, bad
 	}
 	return secret, nil
+}
+
+// hush takes credentials out of Vault's own words, which are not expected to have any.
+func (s *server) hush(words string) string {
+	s.mu.Lock()
+	secrets := []string{s.token, s.at.Token.Reveal(), s.at.SecretID.Reveal(), s.at.RoleID.Reveal()}
+	s.mu.Unlock()
+	for _, secret := range secrets {
+		if secret != "" {
+			words = strings.ReplaceAll(words, secret, "…")
+		}
+	}
+	return words
 }
 
 // loggedIn gives a token: the one at hand unless it has ended, or is the one that was refused.

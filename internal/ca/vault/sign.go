@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"path"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/vault/api"
 
 	"github.com/signet-charm/signet/internal/ca"
 	"github.com/signet-charm/signet/internal/cert"
@@ -54,7 +57,11 @@ func (a authority) Accepts(draft ca.Draft) error {
 	if err != nil {
 		return order.Fail("bad-order", "%v", err)
 	}
-	if again, err := asn1.Marshal(pkix.Name{ExtraNames: request.Subject.Names}.ToRDNSequence()); err != nil || !cert.SameName(again, request.RawSubject) {
+	plainText := !slices.ContainsFunc(request.Subject.Names, func(attribute pkix.AttributeTypeAndValue) bool {
+		_, ok := attribute.Value.(string)
+		return !ok
+	})
+	if again, err := asn1.Marshal(pkix.Name{ExtraNames: request.Subject.Names}.ToRDNSequence()); err != nil || !plainText || !cert.SameName(again, request.RawSubject) {
 		return order.Fail("bad-order", "Vault cannot keep the subject %q as it is, with several attributes in one part or of unusual types: "+
 			"make a request with a plain subject", request.Subject)
 	}
@@ -65,7 +72,7 @@ func (a authority) Accepts(draft ca.Draft) error {
 	for _, extension := range request.Extensions {
 		switch {
 		case extension.Id.Equal(oidSubjectAltName), extension.Id.Equal(oidBasicConstraints), extension.Id.Equal(oidNoCheck):
-		case (extension.Id.Equal(oidKeyUsage) || extension.Id.Equal(oidExtKeyUsage)) && draft.Spec.Kind == cert.Intermediate:
+		case extension.Id.Equal(oidKeyUsage) && draft.Spec.Kind == cert.Intermediate: // of which some signs besides
 		case !bytes.Equal(extension.Value, value(draft.Wanted, extension.Id)):
 			return order.Fail("bad-order", "Vault signs the extensions of a request as they are, and %s is not what the certificate may "+
 				"have: make a request without it", extensionName(extension.Id))
@@ -248,6 +255,9 @@ func (a authority) Find(ctx context.Context, draft ca.Draft) (*x509.Certificate,
 			return nil, err
 		}
 		a.found.read[serial] = true
+		if secret == nil || isRevoked(secret) {
+			continue
+		}
 		if one, err := cert.Parse(firstBlock(text(secret, "certificate"))); err == nil {
 			a.found.all = append(a.found.all, one)
 		}
@@ -261,6 +271,11 @@ func (a authority) Find(ctx context.Context, draft ca.Draft) (*x509.Certificate,
 		return nil, nil //nolint:nilnil // there is none, as the interface says
 	}
 	return a.found.all[at], nil
+}
+
+func isRevoked(secret *api.Secret) bool {
+	at, ok := secret.Data["revocation_time"].(json.Number)
+	return ok && at != "0"
 }
 
 // firstBlock is the first certificate of a text, with the line end that PEM blocks have here.
