@@ -1,44 +1,34 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
-// Package vaulttest runs a real Vault server for tests: the program that e2e/vault builds, which SIGNET_VAULT names. This
-// file has the server as a process, unseals it and makes clients of it; setup.go is what an operator of Vault does before
-// signet can use it.
+// Package vaulttest has Vault for tests, twice: a real server, the program that e2e/vault builds, which SIGNET_VAULT names,
+// and a fake in the test's own process, which fails as a test wants it to. A suite of facts holds the fake to what the real
+// one does. This file has the real server as a process; operator.go is what whoever runs either does before signet can use
+// it, and fake.go begins the fake.
 package vaulttest
 
 import (
 	"bufio"
 	"bytes"
-	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
 )
 
-// patience is how long the server may take for one thing. It takes milliseconds; a busy machine makes it seconds.
-const patience = time.Minute
-
 // A Server is a Vault server on the loopback interface, which ends with the test.
 type Server struct {
-	t       testing.TB
-	binary  string
-	dir     string // holds the certificate, its key and the data
-	address string // as a URL; the port is chosen at the first start and kept
-	ca      []byte
-	network *http.Transport // of all clients
+	operator
+
+	binary string
+	dir    string // holds the certificate, its key and the data
 
 	process *exec.Cmd // nil while there is none
 	errors  *bytes.Buffer
 	key     string // unseals it: the only share
-	token   string // root's
 }
 
 // Start starts a server without data, inits it with one share and unseals it. Without SIGNET_VAULT the test is skipped.
@@ -48,11 +38,11 @@ func Start(t testing.TB) *Server {
 	if binary == "" {
 		t.Skip("SIGNET_VAULT names no Vault server: make e2e-vault builds one and runs this test")
 	}
-	s := &Server{t: t, binary: binary, dir: t.TempDir(), address: "https://127.0.0.1:0"}
-	s.writeCertificate()
-	trusted := x509.NewCertPool()
-	require.True(t, trusted.AppendCertsFromPEM(s.ca))
-	s.network = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}
+	ca, certificate, key := makeCertificate(t)
+	s := &Server{operator: newOperator(t, ca), binary: binary, dir: t.TempDir()}
+	s.address = "https://127.0.0.1:0"
+	require.NoError(t, os.WriteFile(s.file("server.crt"), certificate, 0o600))
+	require.NoError(t, os.WriteFile(s.file("server.key"), key, 0o600))
 	t.Cleanup(s.end)
 	s.run()
 	answer, err := s.Client("").Sys().InitWithContext(s.context(), &api.InitRequest{SecretShares: 1, SecretThreshold: 1})
@@ -60,35 +50,6 @@ func Start(t testing.TB) *Server {
 	s.key, s.token = answer.Keys[0], answer.RootToken
 	s.Unseal()
 	return s
-}
-
-// Address is the server's URL. It stays the same when the server is restarted.
-func (s *Server) Address() string { return s.address }
-
-// CA is the certificate, in PEM, that the server's own must be verified by.
-func (s *Server) CA() string { return string(s.ca) }
-
-// Root is a client that may do everything.
-func (s *Server) Root() *api.Client { return s.Client(s.token) }
-
-// Client makes a client with this token, or without one. It does not try again, and it goes by nothing that the
-// environment says about Vault: a developer may have one.
-func (s *Server) Client(token string) *api.Client {
-	s.t.Helper()
-	client, err := api.NewClient(&api.Config{
-		Address: s.address,
-		HttpClient: &http.Client{
-			Transport:     s.network,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		Timeout:          patience,
-		DisableRedirects: true,
-	})
-	require.NoError(s.t, err)
-	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
-	client.SetWrappingLookupFunc(func(string, string) string { return "" })
-	client.SetToken(token)
-	return client
 }
 
 // Seal seals the server: it goes on running and refuses all but to be unsealed.
@@ -153,30 +114,4 @@ func (s *Server) end() {
 	}
 }
 
-// context bounds one request. It is the test's own, which ends with it.
-func (s *Server) context() context.Context {
-	ctx, stop := context.WithTimeout(s.t.Context(), patience)
-	s.t.Cleanup(stop)
-	return ctx
-}
-
 func (s *Server) file(name string) string { return filepath.Join(s.dir, name) }
-
-// write writes to a path of Vault's as root, and gives the answer's data.
-func (s *Server) write(path string, data map[string]any) map[string]any {
-	s.t.Helper()
-	answer, err := s.Root().Logical().WriteWithContext(s.context(), path, data)
-	require.NoError(s.t, err, "%s", path)
-	if answer == nil {
-		return nil
-	}
-	return answer.Data
-}
-
-// text is a text of an answer's data.
-func (s *Server) text(data map[string]any, name string) string {
-	s.t.Helper()
-	text, ok := data[name].(string)
-	require.True(s.t, ok, "no %s in what Vault answered", name)
-	return text
-}
