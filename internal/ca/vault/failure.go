@@ -88,11 +88,10 @@ func readAnswer(address, path string, answered *api.ResponseError) *trouble {
 }
 
 func readStatus(address, path string, answered *api.ResponseError) *trouble {
-	said := strings.Join(answered.Errors, "; ")
-	if answered.RawError || len(said) > maxSaid {
+	said := strings.Join(strings.Fields(strings.Join(answered.Errors, "; ")), " ")
+	if answered.RawError || said == "" || len(said) > maxSaid {
 		said = fmt.Sprintf("status %d", answered.StatusCode)
 	}
-	said = strings.Join(strings.Fields(said), " ")
 	switch status := answered.StatusCode; {
 	case status == http.StatusServiceUnavailable && strings.Contains(strings.ToLower(said), "seal"):
 		t := failed("vault-sealed", "Vault at %s is sealed: unseal it (vault operator unseal)", address)

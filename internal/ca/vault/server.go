@@ -27,8 +27,11 @@ const (
 	maxWait   = 5 * time.Minute
 )
 
-// maxReply is the length in bytes of the longest answer that is read: a revocation list of a million entries has less.
-const maxReply = 64 << 20
+// The length in bytes of the longest answer that is read.
+const (
+	maxReply = 1 << 20
+	maxList  = 64 << 20 // of a revocation list, or all serial numbers of a mount: a million of them have less
+)
 
 // server is one Vault, at one or more addresses, under one login.
 type server struct {
@@ -110,6 +113,7 @@ func (s *server) client(address string) (*api.Client, error) {
 		return nil, order.Fail("vault-config", "cannot make a client of Vault at %s: see vault-address", address)
 	}
 	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
+	client.SetWrappingLookupFunc(func(string, string) string { return "" })
 	client.ClearToken()
 	client.ClearNamespace()
 	if s.at.Namespace != "" {
@@ -152,7 +156,7 @@ func (s *server) do(ctx context.Context, at string, call call) (*api.Secret, err
 		return nil, err
 	}
 	began := s.start()
-	var first *trouble
+	var worst *trouble
 	for i := range s.nodes {
 		number := (began + i) % len(s.nodes)
 		secret, bad := s.on(ctx, s.nodes[number], at, call)
@@ -160,17 +164,22 @@ func (s *server) do(ctx context.Context, at string, call call) (*api.Secret, err
 			s.served(number)
 			return secret, nil
 		}
-		if first == nil || bad.unanswered {
-			first = bad
+		// One that answers tells more than one that is not reached, and what may be carried out is not asked for again.
+		if worst == nil || !bad.elsewhere || worst.Code == "vault-unreachable" {
+			worst = bad
 		}
-		if !bad.elsewhere {
-			break
+		if bad.elsewhere {
+			continue
 		}
+		if !bad.closes && bad.status != 0 {
+			s.served(number)
+		}
+		break
 	}
-	if first.closes {
-		s.shut(first.Failure)
+	if worst.closes {
+		s.shut(worst.Failure)
 	}
-	return nil, first
+	return nil, worst
 }
 
 // open reports why nobody is asked now.
@@ -242,7 +251,11 @@ func (s *server) send(ctx context.Context, node node, at string, call call) (*ap
 	if response.StatusCode == http.StatusNoContent {
 		return &api.Secret{}, nil
 	}
-	secret, err := api.ParseSecret(io.LimitReader(response.Body, maxReply))
+	limit := int64(maxReply)
+	if strings.HasSuffix(at, "/certs") || strings.HasSuffix(at, "/crl") {
+		limit = maxList
+	}
+	secret, err := api.ParseSecret(io.LimitReader(response.Body, limit))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, read(node.address, at, ctx.Err())

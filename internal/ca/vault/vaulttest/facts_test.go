@@ -148,7 +148,9 @@ func (b bench) csr(template *x509.CertificateRequest) string {
 }
 
 // plain is a request for a host.
-func (b bench) plain() string { return b.csr(&x509.CertificateRequest{DNSNames: []string{"a.example"}}) }
+func (b bench) plain() string {
+	return b.csr(&x509.CertificateRequest{DNSNames: []string{"a.example"}})
+}
 
 // rooted mounts "pki" with a root, and "pki/roles/signet".
 func (b bench) rooted() *x509.Certificate {
