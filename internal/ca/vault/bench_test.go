@@ -39,17 +39,22 @@ type bench struct {
 // newBench has an operator prepare a Vault, but for the CA.
 func newBench(t testing.TB, server vaulttest.Vault) *bench {
 	t.Helper()
-	folder, err := disk.Open(t.TempDir())
-	require.NoError(t, err)
 	server.Mount("pki")
-	_, err = server.Root().Logical().WriteWithContext(t.Context(), "pki/roles/signet", map[string]any{"max_ttl": "9600h", "allow_any_name": true})
+	_, err := server.Root().Logical().WriteWithContext(t.Context(), "pki/roles/signet", map[string]any{"max_ttl": "9600h", "allow_any_name": true})
 	require.NoError(t, err)
 	credentials := server.AppRole("signet", setup.Policy())
-	return &bench{t: t, folder: folder, vault: order.Vault{
+	return &bench{t: t, folder: newFolder(t), vault: order.Vault{
 		Place: order.Place{Mount: "pki"}, Addresses: []string{server.Address()}, CA: server.CA(),
 		Roles: map[string]string{"": "signet"}, LoginMount: "approle",
 		RoleID: cert.NewKey(credentials.RoleID), SecretID: cert.NewKey(credentials.SecretID),
 	}}
+}
+
+func newFolder(t testing.TB) *disk.Folder {
+	t.Helper()
+	folder, err := disk.Open(t.TempDir())
+	require.NoError(t, err)
+	return folder
 }
 
 // open opens the carrier. A server that failed is left alone for as long as it can be.
