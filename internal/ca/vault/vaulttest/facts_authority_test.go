@@ -3,7 +3,7 @@
 package vaulttest_test
 
 import (
-	"crypto/sha1" //nolint:gosec // names keys
+	"crypto/sha1"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -190,7 +190,7 @@ func authorityFacts() map[string]func(bench) {
 				}
 				_, err := asn1.Unmarshal(one.RawSubjectPublicKeyInfo, &info)
 				require.NoError(b.t, err)
-				sum := sha1.Sum(pick(b, one.RawSubjectPublicKeyInfo, info.Key.Bytes)) //nolint:gosec // names keys
+				sum := sha1.Sum(pick(b, one.RawSubjectPublicKeyInfo, info.Key.Bytes))
 				require.Equal(b.t, sum[:], one.SubjectKeyId)
 				require.Equal(b.t, root.SubjectKeyId, one.AuthorityKeyId)
 			}

@@ -109,7 +109,7 @@ type attributesSET []struct {
 func (b bench) lasts(want time.Duration, of *x509.Certificate) {
 	b.t.Helper()
 	slack := time.Duration(0)
-	if _, real := b.Vault.(*vaulttest.Server); real {
+	if _, isServer := b.Vault.(*vaulttest.Server); isServer {
 		slack = time.Second
 	}
 	require.InDelta(b.t, want+30*time.Second, of.NotAfter.Sub(of.NotBefore), float64(slack))

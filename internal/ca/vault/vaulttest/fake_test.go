@@ -5,7 +5,6 @@ package vaulttest_test
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -51,8 +50,8 @@ func TestFakeFailsAsItIsTold(t *testing.T) {
 	broken := func(t *testing.T, err error) {
 		t.Helper()
 		var refused *api.ResponseError
-		require.False(t, errors.As(err, &refused))
 		require.Error(t, err)
+		require.NotErrorAs(t, err, &refused)
 	}
 	status := func(want int) func(*testing.T, error) {
 		return func(t *testing.T, err error) {
