@@ -7,8 +7,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"encoding/pem"
+	encoding "encoding/pem"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -28,11 +29,12 @@ type bench struct {
 	age vaulttest.Age
 }
 
-// said is what Vault answered: a status, and errors or a secret. The secret is nil where it said nothing.
+// said is what Vault answered: a status, and errors or a secret. Where it said nothing there is none.
 type said struct {
 	status int
 	errors []string
 	secret *api.Secret
+	bare   []byte // what was no JSON
 }
 
 // facts are what is known of Vault, each a sentence.
@@ -97,6 +99,11 @@ func (b bench) as(client *api.Client, method, path string, body map[string]any) 
 	if response.StatusCode == http.StatusNoContent {
 		return said{status: response.StatusCode}
 	}
+	if response.Header.Get("Content-Type") != "application/json" {
+		bare, err := io.ReadAll(response.Body)
+		require.NoError(b.t, err)
+		return said{status: response.StatusCode, bare: bare}
+	}
 	secret, err := api.ParseSecret(response.Body)
 	require.NoError(b.t, err, "%s", path)
 	return said{status: response.StatusCode, secret: secret}
@@ -129,7 +136,7 @@ func (b bench) parse(given any) *x509.Certificate {
 	b.t.Helper()
 	text, ok := given.(string)
 	require.True(b.t, ok, "%v", given)
-	found, rest := pem.Decode([]byte(text))
+	found, rest := encoding.Decode([]byte(text))
 	require.NotNil(b.t, found, "%s", text)
 	require.Empty(b.t, rest)
 	parsed, err := x509.ParseCertificate(found.Bytes)
@@ -144,7 +151,7 @@ func (b bench) csr(template *x509.CertificateRequest) string {
 	require.NoError(b.t, err)
 	der, err := x509.CreateCertificateRequest(rand.Reader, template, key)
 	require.NoError(b.t, err)
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+	return string(encoding.EncodeToMemory(&encoding.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
 }
 
 // plain is a request for a host.

@@ -81,7 +81,7 @@ func (e *engine) makeRoot(mount string, body map[string]any) answer {
 		return refuse(http.StatusBadRequest, err.Error())
 	}
 	template := e.template(key.Public())
-	end, _, refused := e.wanted(nil, body)
+	end, _, refused := e.wanted(template, nil, body)
 	if refused != nil {
 		return *refused
 	}

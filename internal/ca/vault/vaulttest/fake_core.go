@@ -218,10 +218,10 @@ func (f *Fake) capabilities(token *token, path string) []string {
 	closest := 0
 	for _, policy := range token.policies {
 		for _, rule := range f.rules[policy] {
-			switch close, ok := rule.matches(path); {
-			case !ok || close < closest:
-			case close > closest:
-				closest, can = close, slices.Clone(rule.can)
+			switch near, ok := rule.matches(path); {
+			case !ok || near < closest:
+			case near > closest:
+				closest, can = near, slices.Clone(rule.can)
 			default:
 				can = append(can, rule.can...)
 			}

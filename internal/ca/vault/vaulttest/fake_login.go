@@ -163,9 +163,11 @@ func (f *Fake) wrap(asked *call, held answer) answer {
 // login gives a token for a role-id and a secret-id.
 func (f *Fake) login(roles map[string]*appRole, body map[string]any) answer {
 	roleID, secretID := text(body, "role_id"), text(body, "secret_id")
-	wrongRole, wrongSecret := "invalid role ID", "invalid secret id"
-	if f.age == New {
-		wrongRole, wrongSecret = "invalid role or secret ID", "invalid role or secret ID"
+	unknown := func(inOld string) answer {
+		if f.age == New {
+			return refuse(http.StatusBadRequest, "invalid role or secret ID")
+		}
+		return refuse(http.StatusBadRequest, inOld)
 	}
 	if roleID == "" {
 		return refuse(http.StatusBadRequest, "missing role_id")
@@ -179,7 +181,7 @@ func (f *Fake) login(roles map[string]*appRole, body map[string]any) answer {
 		case secretID == "":
 			return refuse(http.StatusBadRequest, "missing secret_id")
 		case !found:
-			return refuse(http.StatusBadRequest, wrongSecret)
+			return unknown("invalid secret id")
 		case left == 1:
 			delete(role.secrets, secretID)
 		case left > 1:
@@ -196,7 +198,7 @@ func (f *Fake) login(roles map[string]*appRole, body map[string]any) answer {
 		}
 		return answer{auth: f.auth(made, map[string]any{"role_name": role.name})}
 	}
-	return refuse(http.StatusBadRequest, wrongRole)
+	return unknown("invalid role ID")
 }
 
 // tokenCall is what a token does about itself, and how the operator makes one.

@@ -201,7 +201,7 @@ func (e *engine) read(path string, parts []string) answer {
 	case path == "cert/ca_chain":
 		switch {
 		case e.age == Old && len(e.issuers) == 0 && len(e.keys) > 0:
-			return failure(http.StatusInternalServerError, unreadable)
+			return refuse(http.StatusInternalServerError, unreadable)
 		case e.age == Old && len(e.issuers) == 0:
 			return refuse(http.StatusBadRequest, noCA)
 		case seen == nil:

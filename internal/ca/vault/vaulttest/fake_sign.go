@@ -169,7 +169,7 @@ func (e *engine) keyID(public crypto.PublicKey) []byte {
 
 // end sets when a certificate ends: no later than role and mount let it. One that would outlast its CA is refused.
 func (e *engine) end(template *x509.Certificate, one *issuer, role, body map[string]any, done *answer) *answer {
-	notAfter, cut, refused := e.wanted(role, body)
+	notAfter, cut, refused := e.wanted(template, role, body)
 	if refused != nil {
 		return refused
 	}
@@ -186,7 +186,7 @@ func (e *engine) end(template *x509.Certificate, one *issuer, role, body map[str
 }
 
 // wanted is when a certificate is to end, and how Vault says that this is earlier than asked.
-func (e *engine) wanted(role, body map[string]any) (time.Time, string, *answer) {
+func (e *engine) wanted(template *x509.Certificate, role, body map[string]any) (time.Time, string, *answer) {
 	exact := text(body, "not_after")
 	if e.age == New && exact != "" {
 		if body["ttl"] != nil {
@@ -200,6 +200,7 @@ func (e *engine) wanted(role, body map[string]any) (time.Time, string, *answer) 
 		}
 		return end, "", nil
 	}
+	now := template.NotBefore.Add(early)
 	life, err := duration(body["ttl"])
 	if err != nil || life < 0 {
 		bad := failure(http.StatusInternalServerError, fmt.Sprintf("error converting input %v for field %q", body["ttl"], "ttl"))
@@ -216,9 +217,9 @@ func (e *engine) wanted(role, body map[string]any) (time.Time, string, *answer) 
 		most = e.most
 	}
 	if life > most {
-		return e.now().Add(most), fmt.Sprintf("TTL %q is longer than permitted maxTTL %q, so maxTTL is being used", life, most), nil
+		return now.Add(most), fmt.Sprintf("TTL %q is longer than permitted maxTTL %q, so maxTTL is being used", life, most), nil
 	}
-	return e.now().Add(life), "", nil
+	return now.Add(life), "", nil
 }
 
 var (
@@ -324,7 +325,7 @@ func (e *engine) signIntermediate(ref string, body map[string]any) answer {
 	template := e.template(request.PublicKey)
 	template.PublicKey = request.PublicKey
 	var done answer
-	end, _, refused := e.wanted(nil, body)
+	end, _, refused := e.wanted(template, nil, body)
 	if refused != nil {
 		return *refused
 	}

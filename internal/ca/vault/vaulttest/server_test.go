@@ -15,8 +15,8 @@ import (
 // readOnly lets a role read the CA of "pki" through the API, and nothing else.
 const readOnly = `path "pki/cert/ca" { capabilities = ["read"] }`
 
-// status is the HTTP status that Vault refused with.
-func status(t *testing.T, err error) int {
+// statusOf is the HTTP status that Vault refused with.
+func statusOf(t *testing.T, err error) int {
 	t.Helper()
 	var refused *api.ResponseError
 	require.ErrorAs(t, err, &refused)
@@ -29,7 +29,7 @@ func TestVaultSealsAndUnseals(t *testing.T) {
 	server.Mount("pki")
 	server.Seal()
 	_, err := server.Root().Logical().ReadWithContext(t.Context(), "pki/cert/ca")
-	require.Equal(t, http.StatusServiceUnavailable, status(t, err))
+	require.Equal(t, http.StatusServiceUnavailable, statusOf(t, err))
 	server.Unseal()
 	_, err = server.Root().Logical().ReadWithContext(t.Context(), "pki/roles/none")
 	require.NoError(t, err)
@@ -60,7 +60,7 @@ func TestVaultHoldsARoleToItsPolicy(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, answer.Data["certificate"], "BEGIN CERTIFICATE")
 	_, err = client.Logical().WriteWithContext(t.Context(), "pki/revoke", map[string]any{"serial_number": "00"})
-	require.Equal(t, http.StatusForbidden, status(t, err))
+	require.Equal(t, http.StatusForbidden, statusOf(t, err))
 }
 
 func TestVaultTellsWhatIsWrappedOnce(t *testing.T) {
@@ -74,7 +74,7 @@ func TestVaultTellsWhatIsWrappedOnce(t *testing.T) {
 	require.True(t, ok)
 	require.NotEmpty(t, server.Login(vaulttest.Credentials{RoleID: credentials.RoleID, SecretID: secretID}))
 	_, err = server.Client("").Logical().UnwrapWithContext(t.Context(), wrapping)
-	require.Equal(t, http.StatusBadRequest, status(t, err))
+	require.Equal(t, http.StatusBadRequest, statusOf(t, err))
 }
 
 func TestVaultIsReachedBelowItsCAOnly(t *testing.T) {
