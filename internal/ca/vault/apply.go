@@ -11,6 +11,11 @@ import (
 	"github.com/signet-charm/signet/internal/order"
 )
 
+// isThere reports whether Vault has what it should make.
+func isThere(err error) bool {
+	return strings.Contains(err.Error(), "already in use") || strings.Contains(err.Error(), "existing mount at")
+}
+
 // Apply does the steps with an administrator's token, which is at's, and gives the credentials of the AppRole. What is there
 // already stays, or becomes what the step says.
 func (s Setup) Apply(ctx context.Context, config Config, at order.Vault, done func(Step)) (roleID, secretID cert.Key, err error) {
@@ -21,7 +26,7 @@ func (s Setup) Apply(ctx context.Context, config Config, at order.Vault, done fu
 	defer server.close()
 	for _, step := range s.Steps() {
 		_, err := server.write(ctx, step.Path, step.Data)
-		if err != nil && !(step.Once && strings.Contains(err.Error(), "already in use")) {
+		if err != nil && !(step.Once && isThere(err)) {
 			return cert.Key{}, cert.Key{}, fmt.Errorf("cannot write %s: %w", step.Path, err)
 		}
 		done(step)

@@ -234,6 +234,11 @@ func (f *Fake) capabilities(token *token, path string) []string {
 func (f *Fake) system(asked *call) answer {
 	kind, name, _ := strings.Cut(strings.TrimPrefix(asked.path, "sys/"), "/")
 	switch {
+	case kind == "mounts" && asked.method == http.MethodPut && f.engines[name] != nil:
+		if f.age == Old {
+			return refuse(http.StatusBadRequest, "existing mount at "+name+"/")
+		}
+		return refuse(http.StatusBadRequest, "path is already in use at "+name+"/")
 	case kind == "mounts" && asked.method == http.MethodPut:
 		life := monthLong
 		if config, ok := asked.body["config"].(map[string]any); ok {
@@ -248,14 +253,19 @@ func (f *Fake) system(asked *call) answer {
 			mounts[mount+"/"] = map[string]any{"type": "approle"}
 		}
 		return answer{data: mounts}
+	case kind == "auth" && f.logins[name] != nil:
+		return refuse(http.StatusBadRequest, "path is already in use at "+name+"/")
 	case kind == "auth":
 		f.logins[name] = map[string]*appRole{}
-	case kind == "policy":
+	case kind == "policy" || kind == "policies":
+		name = strings.TrimPrefix(name, "acl/")
 		rules, err := parsePolicy(text(asked.body, "policy"))
 		if err != nil {
 			return refuse(http.StatusBadRequest, "failed to parse policy: "+err.Error())
 		}
 		f.rules[name] = rules
+	case asked.path == "sys/wrapping/wrap":
+		return answer{data: asked.body}
 	case asked.path == "sys/capabilities-self":
 		can := map[string]any{}
 		for _, path := range texts(asked.body["paths"]) {
