@@ -19,7 +19,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/signet-charm/signet/internal/ca/vault/vaulttest"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/sandbox"
 )
@@ -70,7 +69,10 @@ func TestMain(m *testing.M) {
 //	knowing FILE[#N]…                    fails unless all certificates verify, with what their owners send along, for who
 //	                                     trusts the certificates in a file, or the n-th of them, and nothing else
 //	vault start                          a Vault server; prints its address, and writes vault-ca.pem and root-token
-//	vault seal, unseal, kill, restart    what happens to it
+//	vault seal, unseal, kill, restart, end-tokens
+//	                                     what happens to it: "end-tokens" takes all logins away
+//	vault secret-id ROLE, wrap ROLE      print a new secret-id of an AppRole, or a token that wraps one; vault wrap-token POLICY
+//	                                     one that wraps a token; vault destroy ROLE SECRET-ID
 //	free-port NAME, set NAME FILE        put a free port, or the content of a file, into an environment variable
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -118,20 +120,21 @@ type stageKey struct{}
 
 // story is one script's stage and what it remembers.
 type story struct {
-	stage      *stage
-	work       string // where the story's files lie
-	requests   *requestConsumer
-	easyRSA    *easyRSA
-	selfSigned *selfSigned
-	refusing   *selfSigned
-	aged       *selfSigned
-	refreshed  map[string]bool   // applications that were made a signet
-	logged     map[string]int    // lines of Juju's log that were printed, by unit
-	told       bytes.Buffer      // results of actions, for the sweep
-	removed    map[string]string // values of secrets that the operator removed, likewise
-	vault      *vaulttest.Server
-	t          testing.TB   // of all stories
-	ends       func(func()) // has something done at this one's end
+	stage          *stage
+	work           string // where the story's files lie
+	requests       *requestConsumer
+	easyRSA        *easyRSA
+	selfSigned     *selfSigned
+	refusing       *selfSigned
+	aged           *selfSigned
+	refreshed      map[string]bool   // applications that were made a signet
+	logged         map[string]int    // lines of Juju's log that were printed, by unit
+	told           bytes.Buffer      // results of actions, for the sweep
+	removed        map[string]string // values of secrets that the operator removed, likewise
+	vault          vaultServer
+	secretsOfVault []string     // the operator's token
+	t              testing.TB   // of all stories
+	ends           func(func()) // has something done at this one's end
 }
 
 type storyCommand struct {
@@ -184,7 +187,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"remains":       {"[elsewhere]", 0, (*story).remains},
 		"refresh":       {"app", 1, (*story).refresh},
 		"knowing":       {"file[#n]...", 1, (*story).knowing},
-		"vault":         {"start|seal|unseal|kill|restart", 1, (*story).operateVault},
+		"vault":         {"start|seal|unseal|kill|restart|end-tokens|secret-id|wrap|wrap-token|destroy [role [secret-id]]", 1, (*story).operateVault},
 	} {
 		commands[name] = func(ts *testscript.TestScript, negated bool, args []string) {
 			if len(args) < command.min {

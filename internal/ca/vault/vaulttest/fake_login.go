@@ -275,6 +275,9 @@ func (f *Fake) roleCall(asked *call) answer {
 		id := rand.Text()
 		role.secrets[id] = role.logins
 		return answer{data: map[string]any{"secret_id": id, "secret_id_accessor": rand.Text()}}
+	case what == "secret-id/destroy" && asked.method == http.MethodPut:
+		delete(role.secrets, text(asked.body, "secret_id"))
+		return answer{}
 	}
 	return failure(http.StatusNotFound, "unsupported path")
 }
