@@ -70,6 +70,21 @@ func accessFacts() map[string]func(bench) {
 			b.rooted()
 			b.refuses(b.get("pki/nothing"), http.StatusNotFound, once("unsupported path"))
 		},
+		"what is mounted, or logs in, cannot be so twice": func(b bench) {
+			b.Mount("pki")
+			b.refuses(b.put("sys/mounts/pki", map[string]any{"type": "pki"}), http.StatusBadRequest, pick(b, "existing mount at pki/", "path is already in use at pki/"))
+			b.AppRole("signet", signOnly)
+			b.refuses(b.put("sys/auth/approle", map[string]any{"type": "approle"}), http.StatusBadRequest, pick(b, "path is already in use", "path is already in use at approle/"))
+		},
+		"a policy may be written by either path, and replaced": func(b bench) {
+			b.rooted()
+			client := b.Client(b.Login(b.AppRole("signet", signOnly)))
+			revoke := func() int { return b.as(client, "PUT", "pki/revoke", map[string]any{"serial_number": "00"}).status }
+			require.Equal(b.t, http.StatusForbidden, revoke())
+			may := map[string]any{"policy": `path "pki/*" { capabilities = ["update"] }`}
+			require.Equal(b.t, http.StatusNoContent, b.put("sys/policies/acl/signet", may).status)
+			require.Equal(b.t, http.StatusBadRequest, revoke())
+		},
 		"health and seal status are told to anybody": func(b bench) {
 			for _, path := range []string{"sys/health", "sys/seal-status"} {
 				require.Equal(b.t, http.StatusOK, b.as(b.Client(""), "GET", path, nil).status)

@@ -221,6 +221,15 @@ func newFacts() map[string]func(bench) {
 			require.Equal(b.t, http.StatusForbidden, b.as(anybody, "GET", "pki/issuer/default", nil).status)
 			require.Equal(b.t, data["issuer_id"], b.ok(b.get("pki/config/issuers"))["default"])
 		},
+		"a list that a new Vault makes by itself is made on demand too": func(b bench) {
+			b.rooted()
+			made := b.sign(map[string]any{"csr": b.plain()})
+			b.put("pki/config/crl", map[string]any{"auto_rebuild": true, "expiry": "72h"})
+			b.ok(b.put("pki/revoke", map[string]any{"serial_number": colons(made)}))
+			require.Len(b.t, b.crl().RevokedCertificateEntries, pick(b, 1, 0))
+			b.ok(b.get("pki/crl/rotate"))
+			require.Len(b.t, b.crl().RevokedCertificateEntries, 1)
+		},
 		"each issuer signs by its name, and the default stays": func(b bench) {
 			if b.age == old {
 				return

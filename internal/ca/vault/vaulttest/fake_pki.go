@@ -31,6 +31,7 @@ type engine struct {
 	entries  []*entry
 	roles    map[string]map[string]any
 	crl      map[string]any // how lists are made; nil while that was never said
+	urls     map[string]any // that certificates name; nil for none
 }
 
 // An issuer is one CA.
@@ -130,6 +131,12 @@ func (e *engine) carry(method, mount, path string, body map[string]any) answer {
 			e.crl = body
 			if body["disable"] == true {
 				e.rebuild()
+			}
+			return answer{}
+		case path == "config/urls":
+			e.urls = body
+			if e.age == New {
+				return answer{data: body}
 			}
 			return answer{}
 		case path == "config/issuers" && e.age == New:
@@ -377,7 +384,7 @@ func (e *engine) revoke(asked string) answer {
 	case found.revoked.IsZero():
 		found.revoked = now
 	}
-	if e.crl["disable"] != true {
+	if e.crl["disable"] != true && (e.age == Old || e.crl["auto_rebuild"] != true) {
 		e.rebuild()
 	}
 	data := map[string]any{"revocation_time": found.revoked.Unix(), "revocation_time_rfc3339": found.revoked.UTC().Format(time.RFC3339Nano)}

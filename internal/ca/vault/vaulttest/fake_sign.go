@@ -266,6 +266,8 @@ func (e *engine) issue(template *x509.Certificate, one *issuer, key crypto.Signe
 }
 
 func (e *engine) create(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
+	template.IssuingCertificateURL, template.OCSPServer = texts(e.urls["issuing_certificates"]), texts(e.urls["ocsp_servers"])
+	template.CRLDistributionPoints = texts(e.urls["crl_distribution_points"])
 	if e.age == Old { // SHA-256 for keys of all sizes
 		switch key.(type) {
 		case *rsa.PrivateKey:
