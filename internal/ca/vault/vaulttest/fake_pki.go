@@ -196,6 +196,7 @@ func (e *engine) chain(of *issuer) []*x509.Certificate {
 
 const (
 	noCA       = "backend must be configured with a CA certificate/key"
+	noDefault  = "no default issuer currently configured"
 	unreadable = "stored CA information not able to be parsed"
 )
 
@@ -212,13 +213,17 @@ func (e *engine) read(path string, parts []string) answer {
 		case e.age == Old && len(e.issuers) == 0:
 			return refuse(http.StatusBadRequest, noCA)
 		case seen == nil:
-			return absent()
+			return refuse(http.StatusBadRequest, noDefault)
 		}
 		return answer{data: map[string]any{"certificate": strings.Join(pems(e.chain(seen)), "\n"), "revocation_time": 0}}
 	case path == "cert/ca", path == "cert/crl":
 		switch {
-		case seen == nil:
+		case seen == nil && e.age == Old:
 			return absent()
+		case seen == nil && path == "cert/crl":
+			return failure(http.StatusInternalServerError, noDefault)
+		case seen == nil:
+			return refuse(http.StatusBadRequest, noDefault)
 		case path == "cert/crl":
 			return answer{data: map[string]any{"certificate": block("X509 CRL", seen.list), "revocation_time": 0}}
 		}
@@ -318,14 +323,12 @@ func (e *engine) issuerCall(method string, parts []string, body map[string]any) 
 	what := strings.Join(parts[2:], "/")
 	one := e.issuer(parts[1])
 	switch {
-	case one == nil && parts[1] == "default":
-		return failure(http.StatusInternalServerError, "no default issuer currently configured")
-	case one == nil:
-		return failure(http.StatusInternalServerError, fmt.Sprintf("unable to find PKI issuer for reference: %v", parts[1]))
-	case method == http.MethodPut && parts[2] == "sign-verbatim" && len(parts) <= 4:
-		return e.signVerbatim(one.id, strings.Join(parts[3:], ""), body)
+	case method == http.MethodPut && len(parts) > 2 && parts[2] == "sign-verbatim" && len(parts) <= 4:
+		return e.signVerbatim(parts[1], strings.Join(parts[3:], ""), body)
 	case method == http.MethodPut && what == "sign-intermediate":
-		return e.signIntermediate(one.id, body)
+		return e.signIntermediate(parts[1], body)
+	case one == nil:
+		return failure(http.StatusInternalServerError, unknownIssuer(parts[1]))
 	case method != http.MethodGet:
 		return failure(http.StatusNotFound, "unsupported path")
 	}
@@ -350,6 +353,14 @@ func (e *engine) issuerCall(method string, parts []string, body map[string]any) 
 		return failure(http.StatusNotFound, "unsupported path")
 	}
 	return answer{data: data}
+}
+
+// unknownIssuer is how Vault says that nothing is called so.
+func unknownIssuer(ref string) string {
+	if ref == "" || ref == "default" {
+		return noDefault
+	}
+	return "unable to find PKI issuer for reference: " + ref
 }
 
 // revoke puts a certificate on the list of the CA that signed it.
