@@ -56,6 +56,18 @@ func accessFacts() map[string]func(bench) {
 			issuers := b.as(client, "PUT", "pki/issuer/default/sign-verbatim/signet", map[string]any{"csr": b.plain()})
 			require.Equal(b.t, pick(b, http.StatusNotFound, http.StatusOK), issuers.status)
 		},
+		"of two policies about one path the one that denies wins": func(b bench) {
+			b.rooted()
+			b.AppRole("signet", signOnly)
+			require.Equal(b.t, http.StatusNoContent, b.put("sys/policy/never", map[string]any{"policy": `path "pki/certs" { capabilities = ["deny"] }`}).status)
+			b.put("auth/approle/role/signet", map[string]any{"policies": "signet,never"})
+			role := b.ok(b.get("auth/approle/role/signet/role-id"))
+			roleID, ok := role["role_id"].(string)
+			require.True(b.t, ok)
+			client := b.Client(b.Login(vaulttest.Credentials{RoleID: roleID, SecretID: b.NewSecretID("signet")}))
+			b.refuses(b.as(client, "LIST", "pki/certs", nil), http.StatusForbidden, once("permission denied"))
+			b.ok(b.as(client, "GET", "pki/roles/signet", nil))
+		},
 		"the last slash of a list may be in the policy": func(b bench) {
 			b.rooted()
 			client := b.Client(b.Login(b.AppRole("weak", `path "pki/certs/" { capabilities = ["list"] }`)))
