@@ -15,7 +15,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/signet-charm/signet/internal/ledger"
 )
@@ -28,7 +30,13 @@ type Journal struct {
 	path string
 	do   System
 
-	mu    sync.Mutex
+	queue   sync.Mutex
+	waiting []*appending // what the next one to have mu writes, for all of them
+
+	mu      sync.Mutex
+	writing atomic.Bool  // what is shown stands meanwhile
+	shown   sync.RWMutex // of fold
+
 	fold  ledger.Ledger
 	size  int64     // of the good lines
 	lines int       // how many they are
@@ -63,15 +71,86 @@ func (j *Journal) Append(entries ...ledger.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	own := &appending{entries: entries}
+	j.queue.Lock()
+	j.waiting = append(j.waiting, own)
+	j.queue.Unlock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	for !own.done { // else another one has written it along with its own
+		j.queue.Lock()
+		group := j.waiting
+		j.waiting = nil
+		j.queue.Unlock()
+		j.appendAll(group)
+	}
+	return own.err
+}
+
+// appending is one call of Append that waits.
+type appending struct {
+	entries []ledger.Entry
+	done    bool
+	err     error
+}
+
+// appendAll makes what several wait for durable at once: the disk takes its time for each line, not for each entry. Where
+// two speak of the same, the later one waits for the next line.
+func (j *Journal) appendAll(group []*appending) {
 	torn, err := j.refresh()
-	if err != nil {
-		return err
+	if err == nil {
+		err = j.repair(torn)
 	}
-	if err := j.repair(torn); err != nil {
-		return err
+	var line []ledger.Entry
+	var together, later []*appending
+	subjects := map[string]bool{}
+	for _, one := range group {
+		if err != nil {
+			one.done, one.err = true, err
+			continue
+		}
+		if one.speaksOf(subjects) {
+			later = append(later, one)
+			continue
+		}
+		news := j.news(one.entries)
+		if refused := j.admissible(news); refused != nil {
+			one.done, one.err = true, fmt.Errorf("cannot record in %s: %w", j.path, refused)
+			continue
+		}
+		line, together = append(line, news...), append(together, one)
 	}
+	if len(line) > 0 {
+		j.writing.Store(true)
+		err = j.addLine(line)
+		j.writing.Store(false)
+	}
+	for _, one := range together {
+		one.done, one.err = true, err
+	}
+	if len(later) > 0 {
+		j.queue.Lock()
+		j.waiting = append(later, j.waiting...)
+		j.queue.Unlock()
+	}
+}
+
+// speaksOf reports whether an entry is about what others before it are about, and notes what it is about.
+func (a *appending) speaksOf(subjects map[string]bool) bool {
+	found := false
+	for _, entry := range a.entries {
+		for _, subject := range []string{"order " + entry.Order, "serial " + entry.Serial, "topic " + entry.Topic()} {
+			found = found || subjects[subject] && !strings.HasSuffix(subject, " ")
+		}
+	}
+	for _, entry := range a.entries {
+		subjects["order "+entry.Order], subjects["serial "+entry.Serial], subjects["topic "+entry.Topic()] = true, true, true
+	}
+	return found
+}
+
+// news is what of some entries is not on record already.
+func (j *Journal) news(entries []ledger.Entry) []ledger.Entry {
 	var batch []ledger.Entry
 	for _, entry := range entries {
 		if entry.Event == ledger.Ordered && j.fold.Failing(entry.Order) || entry.Event == ledger.Revoked && j.fold.IsRevoked(entry.Serial) || j.fold.Stands(entry) {
@@ -80,12 +159,11 @@ func (j *Journal) Append(entries ...ledger.Entry) error {
 		entry.Time = entry.Time.UTC().Round(0) // as it will be read back
 		batch = append(batch, entry)
 	}
-	if len(batch) == 0 {
-		return nil
-	}
-	if err := j.admissible(batch); err != nil {
-		return fmt.Errorf("cannot record in %s: %w", j.path, err)
-	}
+	return batch
+}
+
+// addLine writes entries as one line.
+func (j *Journal) addLine(batch []ledger.Entry) error {
 	line, sum, err := encodeLine(j.sum, batch)
 	if err != nil {
 		return fmt.Errorf("cannot record in %s: %w", j.path, err)
@@ -165,6 +243,8 @@ func (j *Journal) admissible(batch []ledger.Entry) error {
 }
 
 func (j *Journal) accept(batch []ledger.Entry, sum string, line []byte) {
+	j.shown.Lock()
+	defer j.shown.Unlock()
 	for _, entry := range batch {
 		_ = j.fold.Add(entry) // was checked before
 	}
@@ -195,7 +275,10 @@ func (j *Journal) refresh() (torn bool, err error) {
 		return false, nil
 	}
 	if size < j.size { // another file took its place
-		j.fold, j.size, j.lines, j.sum, j.whole = ledger.Ledger{}, 0, 0, "", sha256.New()
+		j.shown.Lock()
+		j.fold = ledger.Ledger{}
+		j.shown.Unlock()
+		j.size, j.lines, j.sum, j.whole = 0, 0, "", sha256.New()
 	}
 	tail, err := j.readTail()
 	if err != nil {
@@ -277,13 +360,18 @@ func (j *Journal) Head() (lines int, sum string, err error) {
 	return j.lines, hex.EncodeToString(j.whole.Sum(nil)), nil
 }
 
-// View shows the ledger as it is now; it must not be kept, or changed, after look returns.
+// View shows the ledger as it is now; it must not be kept, or changed, after look returns. While a line is being written it
+// shows what stood before, for who reads need not wait for the disk.
 func (j *Journal) View(look func(*ledger.Ledger)) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if _, err := j.refresh(); err != nil {
-		return err
+	if !j.writing.Load() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if _, err := j.refresh(); err != nil {
+			return err
+		}
 	}
+	j.shown.RLock()
+	defer j.shown.RUnlock()
 	look(&j.fold)
 	return nil
 }

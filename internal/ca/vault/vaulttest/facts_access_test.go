@@ -56,6 +56,18 @@ func accessFacts() map[string]func(bench) {
 			issuers := b.as(client, "PUT", "pki/issuer/default/sign-verbatim/signet", map[string]any{"csr": b.plain()})
 			require.Equal(b.t, pick(b, http.StatusNotFound, http.StatusOK), issuers.status)
 		},
+		"of two policies about one path the one that denies wins": func(b bench) {
+			b.rooted()
+			b.AppRole("signet", signOnly)
+			require.Equal(b.t, http.StatusNoContent, b.put("sys/policy/never", map[string]any{"policy": `path "pki/certs" { capabilities = ["deny"] }`}).status)
+			b.put("auth/approle/role/signet", map[string]any{"policies": "signet,never"})
+			role := b.ok(b.get("auth/approle/role/signet/role-id"))
+			roleID, ok := role["role_id"].(string)
+			require.True(b.t, ok)
+			client := b.Client(b.Login(vaulttest.Credentials{RoleID: roleID, SecretID: b.NewSecretID("signet")}))
+			b.refuses(b.as(client, "LIST", "pki/certs", nil), http.StatusForbidden, once("permission denied"))
+			b.ok(b.as(client, "GET", "pki/roles/signet", nil))
+		},
 		"the last slash of a list may be in the policy": func(b bench) {
 			b.rooted()
 			client := b.Client(b.Login(b.AppRole("weak", `path "pki/certs/" { capabilities = ["list"] }`)))
@@ -69,6 +81,21 @@ func accessFacts() map[string]func(bench) {
 		"an unknown path of a mount is not supported": func(b bench) {
 			b.rooted()
 			b.refuses(b.get("pki/nothing"), http.StatusNotFound, once("unsupported path"))
+		},
+		"what is mounted, or logs in, cannot be so twice": func(b bench) {
+			b.Mount("pki")
+			b.refuses(b.put("sys/mounts/pki", map[string]any{"type": "pki"}), http.StatusBadRequest, pick(b, "existing mount at pki/", "path is already in use at pki/"))
+			b.AppRole("signet", signOnly)
+			b.refuses(b.put("sys/auth/approle", map[string]any{"type": "approle"}), http.StatusBadRequest, pick(b, "path is already in use", "path is already in use at approle/"))
+		},
+		"a policy may be written by either path, and replaced": func(b bench) {
+			b.rooted()
+			client := b.Client(b.Login(b.AppRole("signet", signOnly)))
+			revoke := func() int { return b.as(client, "PUT", "pki/revoke", map[string]any{"serial_number": "00"}).status }
+			require.Equal(b.t, http.StatusForbidden, revoke())
+			may := map[string]any{"policy": `path "pki/*" { capabilities = ["update"] }`}
+			require.Equal(b.t, http.StatusNoContent, b.put("sys/policies/acl/signet", may).status)
+			require.Equal(b.t, http.StatusBadRequest, revoke())
 		},
 		"health and seal status are told to anybody": func(b bench) {
 			for _, path := range []string{"sys/health", "sys/seal-status"} {

@@ -14,7 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const noCA = "backend must be configured with a CA certificate/key"
+const (
+	noCA      = "backend must be configured with a CA certificate/key"
+	noDefault = "no default issuer currently configured"
+)
 
 // authorityFacts are about the CA of a mount: reading, making and changing it.
 func authorityFacts() map[string]func(bench) {
@@ -24,21 +27,27 @@ func authorityFacts() map[string]func(bench) {
 			for _, path := range []string{"pki/ca", "pki/ca/pem", "pki/ca_chain", "pki/crl", "pki/crl/pem"} {
 				require.Equal(b.t, http.StatusNoContent, b.get(path).status, path)
 			}
-			for _, path := range []string{"pki/cert/ca", "pki/cert/crl", "pki/cert/00-01"} {
+			absent := []string{"pki/cert/00-01"}
+			if b.age == old {
+				absent = append(absent, "pki/cert/ca", "pki/cert/crl")
+			} else {
+				b.refuses(b.get("pki/cert/ca"), http.StatusBadRequest, noDefault)
+				b.refuses(b.get("pki/cert/crl"), http.StatusInternalServerError, once(noDefault))
+				b.refuses(b.get("pki/issuer/default/json"), http.StatusInternalServerError, once(noDefault))
+			}
+			for _, path := range absent {
 				got := b.get(path)
 				require.Equal(b.t, http.StatusNotFound, got.status, path)
 				require.Empty(b.t, got.errors)
 			}
-			if b.age == old {
-				b.refuses(b.get("pki/cert/ca_chain"), http.StatusBadRequest, noCA)
-			}
+			b.refuses(b.get("pki/cert/ca_chain"), http.StatusBadRequest, pick(b, noCA, noDefault))
 			got := b.list("pki/certs")
 			require.Equal(b.t, http.StatusNotFound, got.status)
 			require.Empty(b.t, got.errors)
 		},
 		"a mount without a CA signs nothing, with 500": func(b bench) {
 			b.Mount("pki")
-			missing := once("could not fetch the CA certificate (was one set?): " + pick(b, noCA, "no default issuer currently configured"))
+			missing := once("could not fetch the CA certificate (was one set?): " + pick(b, noCA, noDefault))
 			b.put("pki/roles/signet", map[string]any{"allow_any_name": true})
 			b.refuses(b.put("pki/sign-verbatim/signet", map[string]any{"csr": b.plain()}), http.StatusInternalServerError, missing)
 			b.refuses(b.put("pki/root/sign-intermediate", map[string]any{"csr": b.plain()}), http.StatusInternalServerError, missing)
@@ -165,6 +174,12 @@ func authorityFacts() map[string]func(bench) {
 				return
 			}
 			data := b.ok(set(pem(root) + "\n" + pem(own)))
+			for issuer, key := range data["mapping"].(map[string]any) {
+				if key == "" {
+					b.refuses(b.put("pki/issuer/"+issuer+"/sign-verbatim", map[string]any{"csr": b.plain()}), http.StatusInternalServerError,
+						once("could not fetch the CA certificate (was one set?): unable to fetch corresponding key for issuer "+issuer+"; unable to use this issuer for signing"))
+				}
+			}
 			require.Len(b.t, data["imported_issuers"], 2)
 			require.Equal(b.t, own.Raw, b.certificate(b.ok(b.get("pki/cert/ca"))).Raw)
 			require.Len(b.t, b.ok(set(pem(own)))["existing_issuers"], 1)
@@ -177,7 +192,7 @@ func authorityFacts() map[string]func(bench) {
 				require.Equal(b.t, root.Raw, b.certificate(b.ok(got)).Raw)
 				b.refuses(b.get("pki/cert/ca_chain"), http.StatusBadRequest, noCA)
 			} else {
-				require.Equal(b.t, http.StatusNotFound, got.status)
+				b.refuses(got, http.StatusBadRequest, noDefault)
 			}
 			require.Equal(b.t, http.StatusInternalServerError, b.put("pki/sign-verbatim/signet", map[string]any{"csr": b.plain()}).status)
 		},
@@ -220,6 +235,15 @@ func newFacts() map[string]func(bench) {
 			require.Contains(b.t, b.ok(b.as(anybody, "GET", "pki/issuer/default/crl", nil))["crl"], "BEGIN X509 CRL")
 			require.Equal(b.t, http.StatusForbidden, b.as(anybody, "GET", "pki/issuer/default", nil).status)
 			require.Equal(b.t, data["issuer_id"], b.ok(b.get("pki/config/issuers"))["default"])
+		},
+		"a list that a new Vault makes by itself is made on demand too": func(b bench) {
+			b.rooted()
+			made := b.sign(map[string]any{"csr": b.plain()})
+			b.put("pki/config/crl", map[string]any{"auto_rebuild": true, "expiry": "72h"})
+			b.ok(b.put("pki/revoke", map[string]any{"serial_number": colons(made)}))
+			require.Len(b.t, b.crl().RevokedCertificateEntries, pick(b, 1, 0))
+			b.ok(b.get("pki/crl/rotate"))
+			require.Len(b.t, b.crl().RevokedCertificateEntries, 1)
 		},
 		"each issuer signs by its name, and the default stays": func(b bench) {
 			if b.age == old {

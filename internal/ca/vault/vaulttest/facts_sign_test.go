@@ -153,6 +153,16 @@ func signFacts() map[string]func(bench) {
 				}
 			}
 		},
+		"certificates name the places that the mount was told": func(b bench) {
+			b.rooted()
+			require.Empty(b.t, b.sign(map[string]any{"csr": b.plain()}).CRLDistributionPoints)
+			urls := map[string]any{"crl_distribution_points": "http://a.example/1.crl", "ocsp_servers": "http://a.example/ocsp", "issuing_certificates": "http://a.example/1.crt"}
+			require.Equal(b.t, pick(b, http.StatusNoContent, http.StatusOK), b.put("pki/config/urls", urls).status)
+			made := b.sign(map[string]any{"csr": b.plain()})
+			require.Equal(b.t, []string{"http://a.example/1.crl"}, made.CRLDistributionPoints)
+			require.Equal(b.t, []string{"http://a.example/ocsp"}, made.OCSPServer)
+			require.Equal(b.t, []string{"http://a.example/1.crt"}, made.IssuingCertificateURL)
+		},
 		"a life beyond the CA's is refused": func(b bench) {
 			root := b.rooted()
 			got := b.put("pki/sign-verbatim/signet", map[string]any{"csr": b.plain(), "ttl": "50000h"})

@@ -234,11 +234,8 @@ func (f *Fake) capabilities(token *token, path string) []string {
 func (f *Fake) system(asked *call) answer {
 	kind, name, _ := strings.Cut(strings.TrimPrefix(asked.path, "sys/"), "/")
 	switch {
-	case kind == "mounts" && asked.method == http.MethodPut && f.engines[name] != nil:
-		if f.age == Old {
-			return refuse(http.StatusBadRequest, "existing mount at "+name+"/")
-		}
-		return refuse(http.StatusBadRequest, "path is already in use at "+name+"/")
+	case kind == "mounts" && f.engines[name] != nil:
+		return refuse(http.StatusBadRequest, f.taken(name, "existing mount at "+name+"/"))
 	case kind == "mounts" && asked.method == http.MethodPut:
 		life := monthLong
 		if config, ok := asked.body["config"].(map[string]any); ok {
@@ -254,10 +251,10 @@ func (f *Fake) system(asked *call) answer {
 		}
 		return answer{data: mounts}
 	case kind == "auth" && f.logins[name] != nil:
-		return refuse(http.StatusBadRequest, "path is already in use at "+name+"/")
+		return refuse(http.StatusBadRequest, f.taken(name, "path is already in use"))
 	case kind == "auth":
 		f.logins[name] = map[string]*appRole{}
-	case kind == "policy" || kind == "policies":
+	case kind == "policy", kind == "policies":
 		name = strings.TrimPrefix(name, "acl/")
 		rules, err := parsePolicy(text(asked.body, "policy"))
 		if err != nil {
@@ -280,4 +277,12 @@ func (f *Fake) system(asked *call) answer {
 		return failure(http.StatusNotFound, "unsupported path")
 	}
 	return answer{}
+}
+
+// taken is how Vault says that there is something at a path already.
+func (f *Fake) taken(name, inOld string) string {
+	if f.age == New {
+		return "path is already in use at " + name + "/"
+	}
+	return inOld
 }

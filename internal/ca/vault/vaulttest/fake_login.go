@@ -263,6 +263,9 @@ func (f *Fake) roleCall(asked *call) answer {
 			roles[parts[3]] = role
 		}
 		role.policies = texts(asked.body["policies"])
+		if newer := texts(asked.body["token_policies"]); f.age == New && newer != nil {
+			role.policies = newer
+		}
 		role.life, _ = duration(asked.body["token_ttl"])
 		role.most, _ = duration(asked.body["token_max_ttl"])
 		role.uses, role.logins = number(asked.body["token_num_uses"]), number(asked.body["secret_id_num_uses"])

@@ -31,6 +31,7 @@ type engine struct {
 	entries  []*entry
 	roles    map[string]map[string]any
 	crl      map[string]any // how lists are made; nil while that was never said
+	urls     map[string]any // that certificates name; nil for none
 }
 
 // An issuer is one CA.
@@ -132,6 +133,12 @@ func (e *engine) carry(method, mount, path string, body map[string]any) answer {
 				e.rebuild()
 			}
 			return answer{}
+		case path == "config/urls":
+			e.urls = body
+			if e.age == New {
+				return answer{data: body}
+			}
+			return answer{}
 		case path == "config/issuers" && e.age == New:
 			if found := e.issuer(text(body, "default")); found != nil {
 				e.standard = found.id
@@ -189,6 +196,7 @@ func (e *engine) chain(of *issuer) []*x509.Certificate {
 
 const (
 	noCA       = "backend must be configured with a CA certificate/key"
+	noDefault  = "no default issuer currently configured"
 	unreadable = "stored CA information not able to be parsed"
 )
 
@@ -205,13 +213,17 @@ func (e *engine) read(path string, parts []string) answer {
 		case e.age == Old && len(e.issuers) == 0:
 			return refuse(http.StatusBadRequest, noCA)
 		case seen == nil:
-			return absent()
+			return refuse(http.StatusBadRequest, noDefault)
 		}
 		return answer{data: map[string]any{"certificate": strings.Join(pems(e.chain(seen)), "\n"), "revocation_time": 0}}
 	case path == "cert/ca", path == "cert/crl":
 		switch {
-		case seen == nil:
+		case seen == nil && e.age == Old:
 			return absent()
+		case seen == nil && path == "cert/crl":
+			return failure(http.StatusInternalServerError, noDefault)
+		case seen == nil:
+			return refuse(http.StatusBadRequest, noDefault)
 		case path == "cert/crl":
 			return answer{data: map[string]any{"certificate": block("X509 CRL", seen.list), "revocation_time": 0}}
 		}
@@ -311,14 +323,12 @@ func (e *engine) issuerCall(method string, parts []string, body map[string]any) 
 	what := strings.Join(parts[2:], "/")
 	one := e.issuer(parts[1])
 	switch {
-	case one == nil && parts[1] == "default":
-		return failure(http.StatusInternalServerError, "no default issuer currently configured")
-	case one == nil:
-		return failure(http.StatusInternalServerError, fmt.Sprintf("unable to find PKI issuer for reference: %v", parts[1]))
-	case method == http.MethodPut && parts[2] == "sign-verbatim" && len(parts) <= 4:
-		return e.signVerbatim(one.id, strings.Join(parts[3:], ""), body)
+	case method == http.MethodPut && len(parts) > 2 && parts[2] == "sign-verbatim" && len(parts) <= 4:
+		return e.signVerbatim(parts[1], strings.Join(parts[3:], ""), body)
 	case method == http.MethodPut && what == "sign-intermediate":
-		return e.signIntermediate(one.id, body)
+		return e.signIntermediate(parts[1], body)
+	case one == nil:
+		return failure(http.StatusInternalServerError, unknownIssuer(parts[1]))
 	case method != http.MethodGet:
 		return failure(http.StatusNotFound, "unsupported path")
 	}
@@ -343,6 +353,14 @@ func (e *engine) issuerCall(method string, parts []string, body map[string]any) 
 		return failure(http.StatusNotFound, "unsupported path")
 	}
 	return answer{data: data}
+}
+
+// unknownIssuer is how Vault says that nothing is called so.
+func unknownIssuer(ref string) string {
+	if ref == "" || ref == "default" {
+		return noDefault
+	}
+	return "unable to find PKI issuer for reference: " + ref
 }
 
 // revoke puts a certificate on the list of the CA that signed it.
@@ -377,7 +395,7 @@ func (e *engine) revoke(asked string) answer {
 	case found.revoked.IsZero():
 		found.revoked = now
 	}
-	if e.crl["disable"] != true {
+	if e.crl["disable"] != true && (e.age == Old || e.crl["auto_rebuild"] != true) {
 		e.rebuild()
 	}
 	data := map[string]any{"revocation_time": found.revoked.Unix(), "revocation_time_rfc3339": found.revoked.UTC().Format(time.RFC3339Nano)}

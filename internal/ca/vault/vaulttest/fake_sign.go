@@ -29,6 +29,9 @@ const early = 30 * time.Second
 // rsaLeast is the length in bits of the shortest RSA key that is signed.
 const rsaLeast = 2048
 
+// wasSet begins what Vault says where no CA can sign.
+const wasSet = "could not fetch the CA certificate (was one set?): "
+
 const isZeroPath = "Max path length of the signed certificate is zero. This certificate cannot be used to issue intermediate CA certificates."
 
 // signer gives the issuer that is to sign and its key, or why there is none.
@@ -39,13 +42,14 @@ func (e *engine) signer(ref string) (*issuer, crypto.Signer, *answer) {
 	case one != nil && e.keys[one.keyID] != nil:
 		return one, e.keys[one.keyID], nil
 	case one != nil:
-		missing = failure(http.StatusInternalServerError, "error fetching CA certificate: unable to fetch corresponding key for issuer")
+		missing = failure(http.StatusInternalServerError,
+			wasSet+"unable to fetch corresponding key for issuer "+one.id+"; unable to use this issuer for signing")
 	case e.age == Old && len(e.keys) > 0:
 		missing = failure(http.StatusInternalServerError, "error fetching CA certificate: "+unreadable)
 	case e.age == New:
-		missing = failure(http.StatusInternalServerError, "could not fetch the CA certificate (was one set?): no default issuer currently configured")
+		missing = failure(http.StatusInternalServerError, wasSet+unknownIssuer(ref))
 	default:
-		missing = failure(http.StatusInternalServerError, "could not fetch the CA certificate (was one set?): "+noCA)
+		missing = failure(http.StatusInternalServerError, wasSet+noCA)
 	}
 	return nil, nil, &missing
 }
@@ -266,6 +270,8 @@ func (e *engine) issue(template *x509.Certificate, one *issuer, key crypto.Signe
 }
 
 func (e *engine) create(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
+	template.IssuingCertificateURL, template.OCSPServer = texts(e.urls["issuing_certificates"]), texts(e.urls["ocsp_servers"])
+	template.CRLDistributionPoints = texts(e.urls["crl_distribution_points"])
 	if e.age == Old { // SHA-256 for keys of all sizes
 		switch key.(type) {
 		case *rsa.PrivateKey:
