@@ -37,12 +37,13 @@ type linter struct {
 	random   io.Reader
 	registry func() (lint.Registry, error)
 
-	mu   sync.Mutex
-	keys map[cert.KeyType]crypto.Signer // throw-away keys
+	mu     sync.Mutex
+	keys   map[cert.KeyType]crypto.Signer // throw-away keys
+	shapes map[string]bool                // ways of another CA that were linted
 }
 
 func newLinter(random io.Reader) *linter {
-	return &linter{random: random, registry: sync.OnceValues(lints), keys: map[cert.KeyType]crypto.Signer{}}
+	return &linter{random: random, registry: sync.OnceValues(lints), keys: map[cert.KeyType]crypto.Signer{}, shapes: map[string]bool{}}
 }
 
 // lints are zlint's for the RFCs and for common mistakes. Those of the browsers' forum are wrong for a private authority:
@@ -87,6 +88,23 @@ func (l *linter) lint(work issue, template *x509.Certificate) (*x509.Certificate
 		return nil, order.Fail("lint", "the certificate would be wrong: %s", strings.Join(faults, "; "))
 	}
 	return certificate, nil
+}
+
+// maxShapes bounds what is remembered: how long certificates last differs near the end of their CA.
+const maxShapes = 1000
+
+func (l *linter) knows(shape string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.shapes[shape]
+}
+
+func (l *linter) learn(shape string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.shapes) < maxShapes {
+		l.shapes[shape] = true
+	}
 }
 
 // zlint gives what zlint finds. Warnings count where every byte is ours; in a request they are the requester's business.
