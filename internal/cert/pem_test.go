@@ -71,7 +71,7 @@ func TestParseCertificates(t *testing.T) {
 		"a damaged block among others":     {root + damaged + root, "", "1 of 3 PEM blocks are damaged"},
 		"a block cut short":                {root + leaf[:100], "", "1 of 2 PEM blocks are damaged"},
 		"a private key": {
-			leaf + "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n", "", `PEM block 2 is a "PRIVATE KEY"`,
+			leaf + "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n", "", `PEM block 2 is a private key`,
 		},
 		"a block with no certificate in it": {"-----BEGIN CERTIFICATE-----\nZ2FyYmFnZQ==\n-----END CERTIFICATE-----\n", "", "cannot read certificate 1"},
 	} {

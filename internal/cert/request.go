@@ -12,7 +12,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 )
 
@@ -47,7 +46,7 @@ func ParseRequest(text string) (*x509.CertificateRequest, error) {
 	if len(text) > MaxRequest {
 		return nil, &RequestError{FaultTooLarge, fmt.Sprintf("it has %d bytes, more than %d", len(text), MaxRequest)}
 	}
-	der, reason := requestBlock(strings.Trim(text, " \t\r\n")) // no other white space: PEM readers do not know it
+	der, reason := requestBlock(text)
 	if reason != "" {
 		return nil, &RequestError{FaultMalformed, reason}
 	}
@@ -65,7 +64,8 @@ func ParseRequest(text string) (*x509.CertificateRequest, error) {
 }
 
 // requestBlock gives the DER of the only PEM block, or what is wrong.
-func requestBlock(text string) (der []byte, reason string) {
+func requestBlock(whole string) (der []byte, reason string) {
+	text := strings.Trim(whole, " \t\r\n") // no other white space: PEM readers do not know it
 	switch blocks := strings.Count(text, "-----BEGIN "); {
 	case blocks == 0:
 		return nil, "it holds no PEM block"
@@ -74,12 +74,12 @@ func requestBlock(text string) (der []byte, reason string) {
 	case !strings.HasPrefix(text, "-----BEGIN "):
 		return nil, "there is other text before the PEM block"
 	}
-	block, rest := pem.Decode([]byte(text))
+	block, rest := pem.Decode([]byte(whole)) // which is what others will read: a carriage return alone is no line's end to them
 	switch {
 	case block == nil:
 		return nil, "its PEM block is damaged"
 	case block.Type != blockRequest && block.Type != "NEW "+blockRequest:
-		return nil, fmt.Sprintf("its PEM block is a %s", shorten(strconv.Quote(block.Type)))
+		return nil, "its PEM block is " + blockName(block.Type)
 	case len(block.Headers) > 0:
 		return nil, "its PEM block has headers"
 	case len(bytes.TrimSpace(rest)) > 0:

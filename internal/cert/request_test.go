@@ -68,7 +68,7 @@ func TestParseRequest(t *testing.T) {
 		"text after":                  {good + "bye", cert.FaultMalformed, "other text after"},
 		"cut short":                   {good[:len(good)/2], cert.FaultMalformed, "damaged"},
 		"a certificate":               {inPEM("CERTIFICATE", block.Bytes), cert.FaultMalformed, `is a "CERTIFICATE"`},
-		"a private key":               {inPEM("PRIVATE KEY", []byte("secret")), cert.FaultMalformed, `is a "PRIVATE KEY"`},
+		"a private key":               {inPEM("PRIVATE KEY", []byte("secret")), cert.FaultMalformed, `is a private key`},
 		"with headers":                {strings.Replace(good, "-----\n", "-----\nProc-Type: 4,ENCRYPTED\n\n", 1), cert.FaultMalformed, "headers"},
 		"with blanks inside":          {strings.Replace(good, "\nMI", "\n MI", 1), cert.FaultMalformed, "not base64"},
 		"with NUL":                    {good + "\x00", cert.FaultMalformed, "other text after"},
