@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
@@ -42,6 +41,8 @@ type Draft struct {
 	Wanted  *x509.Certificate // what it shall say, but for serial number, times and who signs it
 	Issuer  *x509.Certificate
 	Spec    cert.Spec
+
+	linted bool // as it would be; else the certificate is, once it is made
 
 	Since time.Time                // Find: nobody was asked before
 	Known func(serial string) bool // Find: what is on record is another order's
@@ -118,39 +119,41 @@ func (e *Embedded) errandElsewhere(id order.ID, o order.Sign) (cert.Key, issue, 
 	return key, work, nil
 }
 
-// draftElsewhere makes the certificate as this program would, so that what is wrong with the order is found before anybody
-// is asked, and with it the request for it.
+// draftElsewhere says what the certificate shall be, and makes the request for it. What is wrong with the order is found
+// before anybody is asked: what others wrote is linted in a certificate as this program would make it.
 func (e *Embedded) draftElsewhere(work issue, o order.Sign, key cert.Key) (Draft, error) {
 	template, err := draft(work, new(big.Int).Lsh(big.NewInt(1), 134))
 	if err != nil {
 		return Draft{}, err
 	}
-	wanted, err := e.linter.lint(work, template)
-	if err != nil {
-		return Draft{}, err
-	}
-	made := Draft{Request: o.Spec.Request, Wanted: wanted, Issuer: work.issuer, Spec: o.Spec, Known: e.onRecord}
+	made := Draft{Request: o.Spec.Request, Issuer: work.issuer, Spec: o.Spec, Known: e.onRecord}
 	if made.Request != "" {
-		return made, nil
+		made.linted = true
+		made.Wanted, err = e.linter.lint(work, template)
+		return made, err
 	}
 	private, err := cert.ParseKey(key)
 	if err != nil {
 		return Draft{}, err
 	}
-	request := &x509.CertificateRequest{RawSubject: template.RawSubject, ExtraExtensions: asked(wanted)}
-	der, err := x509.CreateCertificateRequest(e.random, request, private)
+	der, err := x509.CreateCertificateRequest(e.random, &x509.CertificateRequest{
+		RawSubject: template.RawSubject, DNSNames: template.DNSNames, IPAddresses: template.IPAddresses, ExtraExtensions: template.ExtraExtensions,
+	}, private)
 	if err != nil {
 		return Draft{}, fmt.Errorf("cannot make the request: %w", err)
 	}
+	asked, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return Draft{}, fmt.Errorf("cannot read the request back: %w", err)
+	}
 	made.Request = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+	wanted := *template
+	wanted.RawSubject, wanted.Subject, wanted.Extensions, wanted.PublicKey = asked.RawSubject, asked.Subject, asked.Extensions, asked.PublicKey
+	made.Wanted = &wanted
+	if faults := nameFaults(o.Spec, &wanted); len(faults) > 0 {
+		return Draft{}, order.Fail("lint", "the certificate would be wrong: %s", strings.Join(faults, "; "))
+	}
 	return made, nil
-}
-
-// asked are the extensions that only a request can bring into a certificate that is made elsewhere.
-func asked(wanted *x509.Certificate) []pkix.Extension {
-	return slices.DeleteFunc(slices.Clone(wanted.Extensions), func(extension pkix.Extension) bool {
-		return !extension.Id.Equal(oidSubjectAltName) && !extension.Id.Equal(oidNoCheck)
-	})
 }
 
 // obtain has the certificate made unless it was made before. The journal says before anybody is asked that somebody will be,
@@ -250,13 +253,13 @@ func (e *Embedded) differs(work issue, draft Draft, made *x509.Certificate) erro
 	}
 	expect(len(extensionOf(wanted, oidNoCheck)) == len(extensionOf(made, oidNoCheck)), "it does not say that nobody asks whether it is revoked")
 	faults = append(faults, usageFaults(work, made)...)
-	// What was drafted was linted. What the other CA put in its place is linted once for each way in which it does that.
-	if shape := shapeOf(made, draft.Wanted); len(faults) == 0 && !e.linter.knows(shape) {
+	// Where what was asked for was linted, what the other CA made of it is once for each way in which it does that.
+	if shape := shapeOf(made, draft.Wanted); len(faults) == 0 && !(draft.linted && e.linter.knows(shape)) {
 		found, err := e.linter.zlint(made.Raw, true)
 		if err != nil {
 			return err
 		}
-		if faults = found; len(faults) == 0 {
+		if faults = found; len(faults) == 0 && draft.linted {
 			e.linter.learn(shape)
 		}
 	}
@@ -293,9 +296,11 @@ var (
 	oidSubjectKeyID   = asn1.ObjectIdentifier{2, 5, 29, 14}
 	oidAuthorityKeyID = asn1.ObjectIdentifier{2, 5, 29, 35}
 
-	// elsewhereMay are the extensions that another CA adds by itself: key identifiers, basic constraints, the points of
-	// revocation lists and of its issuer.
-	elsewhereMay = []asn1.ObjectIdentifier{oidSubjectKeyID, oidAuthorityKeyID, {2, 5, 29, 19}, {2, 5, 29, 31}, {1, 3, 6, 1, 5, 5, 7, 1, 1}}
+	// elsewhereMay are the extensions that another CA makes by itself: key identifiers, usages and basic constraints, which are
+	// compared, the points of revocation lists and of its issuer.
+	elsewhereMay = []asn1.ObjectIdentifier{
+		oidSubjectKeyID, oidAuthorityKeyID, {2, 5, 29, 15}, {2, 5, 29, 37}, {2, 5, 29, 19}, {2, 5, 29, 31}, {1, 3, 6, 1, 5, 5, 7, 1, 1},
+	}
 )
 
 func extensionOf(c *x509.Certificate, id asn1.ObjectIdentifier) []byte {
