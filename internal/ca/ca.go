@@ -61,6 +61,7 @@ type Embedded struct {
 	random  io.Reader
 	now     func() time.Time
 	linter  *linter
+	stock   *stock
 
 	mu      sync.Mutex
 	running map[order.ID]chan struct{} // closed when the order has been carried
@@ -81,6 +82,7 @@ func New(config Config) *Embedded {
 		random:  config.Rand,
 		now:     config.Now,
 		linter:  newLinter(config.Rand),
+		stock:   newStock(config.Store, config.Rand, config.Now),
 		running: map[order.ID]chan struct{}{},
 		signers: map[string]*signer{},
 	}

@@ -77,13 +77,21 @@ func (e *Embedded) signElsewhere(ctx context.Context, id order.ID, o order.Sign,
 	if err != nil {
 		return order.Answer{}, err
 	}
+	last, err := e.lastOf(id)
+	if err != nil {
+		return order.Answer{}, err
+	}
+	taken, err := e.takenBefore(o, last)
+	if err != nil {
+		return order.Answer{}, err
+	}
 	if found {
-		answer, usable, err := e.signedBefore(id, o, before)
+		answer, usable, err := e.signedBefore(id, o, before, taken)
 		if usable || err != nil {
 			return answer, err
 		}
 	}
-	key, work, err := e.errandElsewhere(id, o)
+	key, work, err := e.errandElsewhere(id, o, taken)
 	if err != nil {
 		return order.Answer{}, err
 	}
@@ -94,15 +102,38 @@ func (e *Embedded) signElsewhere(ctx context.Context, id order.ID, o order.Sign,
 	if err := at.Accepts(draft); err != nil {
 		return order.Answer{}, refusal(work, err)
 	}
-	entry, err := e.obtain(ctx, work, draft, at)
+	entry, err := e.obtain(ctx, work, draft, last, at)
 	if err != nil {
 		return order.Answer{}, err
 	}
 	return signed(o, entry, key), nil
 }
 
-// errandElsewhere is what a signing order comes to when another CA signs.
-func (e *Embedded) errandElsewhere(id order.ID, o order.Sign) (cert.Key, issue, error) {
+// takenBefore gives the key that an order took from the stock before; the zero Key where it took none, or that is gone.
+func (e *Embedded) takenBefore(o order.Sign, last ledger.Entry) (cert.Key, error) {
+	if !makesKey(o) || last.Detail == "" {
+		return cert.Key{}, nil
+	}
+	key, err := e.stock.find(last.Detail)
+	if err != nil || key.IsZero() {
+		return cert.Key{}, err
+	}
+	public, err := publicOf(key)
+	if err != nil {
+		return cert.Key{}, nil //nolint:nilerr // unreadable is as good as gone
+	}
+	if made, err := cert.KeyTypeOf(public); err != nil || made != o.KeyType {
+		return cert.Key{}, nil //nolint:nilerr // of no type of ours
+	}
+	return key, nil
+}
+
+// makesKey reports whether an order wants a key made.
+func makesKey(o order.Sign) bool { return o.Spec.Request == "" && o.Key.IsZero() }
+
+// errandElsewhere is what a signing order comes to when another CA signs. The key to certify is made now unless it was taken
+// before.
+func (e *Embedded) errandElsewhere(id order.ID, o order.Sign, taken cert.Key) (cert.Key, issue, error) {
 	issuer, err := cert.Parse(o.Signer.Certificate)
 	if err != nil {
 		return cert.Key{}, issue{}, order.Fail("bad-authority", "cannot sign with authority %d: %v", o.Signer.Generation, err)
@@ -110,12 +141,24 @@ func (e *Embedded) errandElsewhere(id order.ID, o order.Sign) (cert.Key, issue, 
 	if !issuer.IsCA {
 		return cert.Key{}, issue{}, order.Fail("bad-authority", "cannot sign with authority %d: its certificate is not an authority's", o.Signer.Generation)
 	}
+	hash := ""
+	if makesKey(o) {
+		if taken.IsZero() {
+			taken, hash, err = e.stock.take(o.KeyType)
+		} else {
+			hash, err = hashOf(taken)
+		}
+		if err != nil {
+			return cert.Key{}, issue{}, err
+		}
+		o.Key = taken
+	}
 	key, public, err := e.subjectKey(id, o)
 	if err != nil {
 		return cert.Key{}, issue{}, err
 	}
 	work := errand(id, o, issuer, public)
-	work.elsewhere = true
+	work.elsewhere, work.taken = true, hash
 	return key, work, nil
 }
 
@@ -158,22 +201,19 @@ func (e *Embedded) draftElsewhere(work issue, o order.Sign, key cert.Key) (Draft
 
 // obtain has the certificate made unless it was made before. The journal says before anybody is asked that somebody will be,
 // and afterwards what came of it, so that of two certificates for one order the first is found.
-func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, at Elsewhere) (ledger.Entry, error) {
+func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, last ledger.Entry, at Elsewhere) (ledger.Entry, error) {
 	entry := ledger.Entry{
 		Order: string(work.order), Ask: work.ask, For: work.who, Generation: work.generation,
 		Relation: work.asker.Relation, App: work.asker.App, Unit: work.asker.Unit, Rule: work.rule, Before: work.replaces,
-		Subject: draft.Wanted.Subject.String(),
+		Subject: draft.Wanted.Subject.String(), Detail: work.taken,
 	}
 	note := func(event ledger.Event, reason string) error {
 		noted := entry
 		noted.Time, noted.Event, noted.Reason = e.now().UTC(), event, reason
 		return e.journal.Append(noted)
 	}
-	last, err := e.lastOf(work.order)
-	if err != nil {
-		return ledger.Entry{}, err
-	}
 	var made *x509.Certificate
+	var err error
 	switch {
 	case last.Event == ledger.Refused && e.now().Before(last.Time.Add(refusalLife)):
 		return ledger.Entry{}, order.Fail("lint", "%s", last.Reason)

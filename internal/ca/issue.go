@@ -101,7 +101,7 @@ func (e *Embedded) sign(id order.ID, o order.Sign) (order.Answer, error) {
 		return order.Answer{}, err
 	}
 	if found {
-		answer, usable, err := e.signedBefore(id, o, before)
+		answer, usable, err := e.signedBefore(id, o, before, cert.Key{})
 		if usable || err != nil {
 			return answer, err
 		}
@@ -151,9 +151,9 @@ func (e *Embedded) subjectKey(id order.ID, o order.Sign) (cert.Key, crypto.Publi
 	return o.Key, private.Public(), nil
 }
 
-// signedBefore answers from the journal, unless the key that was made for the certificate is forgotten, or the
+// signedBefore answers from the journal, unless the key that was made or taken for the certificate is forgotten, or the
 // certificate is already due for renewal: then who asked was away since, and wants one that lives.
-func (e *Embedded) signedBefore(id order.ID, o order.Sign, before ledger.Entry) (order.Answer, bool, error) {
+func (e *Embedded) signedBefore(id order.ID, o order.Sign, before ledger.Entry, taken cert.Key) (order.Answer, bool, error) {
 	if state, known, err := e.journal.Serial(before.Serial); err != nil {
 		return order.Answer{}, false, err
 	} else if known && state.State == ledger.Revoked {
@@ -176,6 +176,9 @@ func (e *Embedded) signedBefore(id order.ID, o order.Sign, before ledger.Entry) 
 				"certificate that replaces it", o.For, before.Serial, err)
 		}
 		return signed(o, before, o.Key), true, nil
+	}
+	if !taken.IsZero() && keysAgree(taken, certificate) == nil {
+		return signed(o, before, taken), true, nil
 	}
 	key, public, err := e.madeKey(id)
 	if err != nil || !cert.SameKey(certificate.PublicKey, public) {
@@ -203,6 +206,7 @@ type issue struct {
 	issuer     *x509.Certificate // nil for a self-signed one
 	other      *x509.Certificate // the authority that is vouched for; nil for none
 	key        crypto.Signer     // the issuer's; nil where that signs elsewhere
+	taken      string            // the hash of the subject's key, where that is from the stock
 	elsewhere  bool              // another program makes the certificate, by its own rules where they do no harm
 	template   func(serial *big.Int) (*x509.Certificate, error)
 	keep       func() error // what must be durable before the certificate is recorded; nil for nothing

@@ -77,7 +77,7 @@ func (e *Embedded) Prune(before time.Time) error {
 			old = append(old, order.ID(id))
 		}
 	}
-	return e.Forget(old...)
+	return errors.Join(e.Forget(old...), e.stock.prune(before))
 }
 
 // signer finds the authority that shall sign and its key: in the order, which is then adopted, or in the store.

@@ -68,7 +68,7 @@ type Entry struct {
 	NotAfter    time.Time `json:"not-after,omitzero"`    // of the certificate
 	Certificate string    `json:"certificate,omitempty"` // PEM
 	Reason      string    `json:"reason,omitempty"`      // of a refusal, revocation or failure
-	Detail      string    `json:"detail,omitempty"`      // an action's parameters; the text of a checkpoint
+	Detail      string    `json:"detail,omitempty"`      // an action's parameters; the text of a checkpoint; the hash of the key that was made
 	Remembered  bool      `json:"remembered,omitempty"`  // this unit did not do it: a backup or another program told
 }
 

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package ca
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/order"
+)
+
+// stock has keys that were made and kept ahead, several in one blob, for orders whose record says which one they took: the
+// disk takes its time for each blob. Its blobs are called "stock.<Unix time>.<hash of the first key>".
+type stock struct {
+	store  Store
+	random io.Reader
+	now    func() time.Time
+
+	mu    sync.Mutex
+	ready map[cert.KeyType]*batch
+	kept  map[string]cert.Key // by cert.KeyHash
+}
+
+// batch is one blob's keys that nobody has taken.
+type batch struct {
+	keys []cert.Key
+	size int // of the blob; the next one is larger, up to maxBatch
+	made time.Time
+}
+
+const (
+	stockPrefix = "stock."
+	maxBatch    = 64
+	stockLife   = time.Hour // what nobody has taken by then is thrown away
+)
+
+func newStock(store Store, random io.Reader, now func() time.Time) *stock {
+	return &stock{store: store, random: random, now: now, ready: map[cert.KeyType]*batch{}, kept: map[string]cert.Key{}}
+}
+
+// take gives a key that nobody else gets, and its hash. It is durable.
+func (s *stock) take(keyType cert.KeyType) (cert.Key, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ready := s.ready[keyType]
+	if ready == nil || len(ready.keys) == 0 || s.now().After(ready.made.Add(stockLife)) {
+		size := 1
+		if ready != nil {
+			size = min(2*ready.size, maxBatch)
+		}
+		if keyType != cert.P256 && keyType != cert.P384 { // which takes longer than the disk
+			size = 1
+		}
+		made, err := s.make(keyType, size)
+		if err != nil {
+			return cert.Key{}, "", err
+		}
+		ready = made
+		s.ready[keyType] = ready
+	}
+	key := ready.keys[0]
+	ready.keys = ready.keys[1:]
+	hash, err := hashOf(key)
+	return key, hash, err
+}
+
+// make makes keys and keeps them.
+func (s *stock) make(keyType cert.KeyType, size int) (*batch, error) {
+	made := &batch{size: size, made: s.now()}
+	var text strings.Builder
+	first := ""
+	for range size {
+		private, err := keyType.Generate(s.random)
+		if err != nil {
+			return nil, order.Fail("bad-order", "%v", err)
+		}
+		key, err := cert.EncodeKey(private)
+		if err != nil {
+			return nil, order.Fail("bad-order", "%v", err)
+		}
+		hash, err := hashOf(key)
+		if err != nil {
+			return nil, err
+		}
+		if first == "" {
+			first = hash
+		}
+		text.WriteString(key.Reveal())
+		s.kept[hash] = key
+		made.keys = append(made.keys, key)
+	}
+	name := fmt.Sprintf("%s%d.%s", stockPrefix, made.made.Unix(), first[:16])
+	return made, s.store.Write(name, []byte(text.String()))
+}
+
+// find gives a key that was taken before, also by another process; the zero Key when it is gone.
+func (s *stock) find(hash string) (cert.Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if key, known := s.kept[hash]; known {
+		return key, nil
+	}
+	names, err := s.store.Names(stockPrefix)
+	if err != nil {
+		return cert.Key{}, err
+	}
+	for _, name := range names {
+		blob, err := s.store.Read(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return cert.Key{}, err
+		}
+		const end = "-----END PRIVATE KEY-----\n"
+		for text := range strings.SplitAfterSeq(string(blob), end) {
+			key := cert.NewKey(text)
+			if found, err := hashOf(key); err == nil {
+				s.kept[found] = key
+			}
+		}
+	}
+	return s.kept[hash], nil
+}
+
+// prune throws away what was made so long before a time that nobody has taken any of it since then.
+func (s *stock) prune(before time.Time) error {
+	names, err := s.store.Names(stockPrefix)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		seconds, _, _ := strings.Cut(strings.TrimPrefix(name, stockPrefix), ".")
+		made, err := strconv.ParseInt(seconds, 10, 64)
+		if err == nil && !time.Unix(made, 0).Add(stockLife).Before(before) && time.Unix(made, 0).Before(s.now().Add(stockLife)) {
+			continue
+		}
+		if err := s.store.Remove(name); err != nil {
+			return err
+		}
+		clear(s.kept) // what is kept still is read again
+		for _, ready := range s.ready {
+			for _, key := range ready.keys {
+				if hash, err := hashOf(key); err == nil {
+					s.kept[hash] = key
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func hashOf(key cert.Key) (string, error) {
+	private, err := cert.ParseKey(key)
+	if err != nil {
+		return "", err
+	}
+	return cert.KeyHash(private.Public())
+}
+
+// publicOf is a private key's other half.
+func publicOf(key cert.Key) (crypto.PublicKey, error) {
+	private, err := cert.ParseKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return private.Public(), nil
+}
