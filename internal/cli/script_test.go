@@ -120,21 +120,20 @@ type stageKey struct{}
 
 // story is one script's stage and what it remembers.
 type story struct {
-	stage          *stage
-	work           string // where the story's files lie
-	requests       *requestConsumer
-	easyRSA        *easyRSA
-	selfSigned     *selfSigned
-	refusing       *selfSigned
-	aged           *selfSigned
-	refreshed      map[string]bool   // applications that were made a signet
-	logged         map[string]int    // lines of Juju's log that were printed, by unit
-	told           bytes.Buffer      // results of actions, for the sweep
-	removed        map[string]string // values of secrets that the operator removed, likewise
-	vault          vaultServer
-	secretsOfVault []string     // the operator's token
-	t              testing.TB   // of all stories
-	ends           func(func()) // has something done at this one's end
+	stage      *stage
+	work       string // where the story's files lie
+	requests   *requestConsumer
+	easyRSA    *easyRSA
+	selfSigned *selfSigned
+	refusing   *selfSigned
+	aged       *selfSigned
+	refreshed  map[string]bool   // applications that were made a signet
+	logged     map[string]int    // lines of Juju's log that were printed, by unit
+	told       bytes.Buffer      // results of actions, for the sweep
+	removed    map[string]string // values of secrets that the operator removed, likewise
+	vault      vaultServer
+	t          testing.TB   // of all stories
+	ends       func(func()) // has something done at this one's end
 }
 
 type storyCommand struct {

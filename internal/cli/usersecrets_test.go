@@ -77,6 +77,9 @@ const shortestGiven = 8
 // them, in clear and as Juju encodes them. Certificates are public.
 func (s *story) given() (map[string]string, error) {
 	found := maps.Clone(s.removed)
+	for i, minted := range s.mintedByVault() {
+		found[fmt.Sprintf("Vault's credential %d", i)] = minted
+	}
 	model := s.stage.model()
 	for _, secret := range model.Secrets("") {
 		for _, revision := range secret.Revisions {

@@ -50,7 +50,6 @@ func (s *story) operateVault(ctx context.Context, w *bytes.Buffer, args []string
 	act, rest := args[0], append(args[1:], "")
 	if act == "start" {
 		s.vault = startVault(t)
-		s.secretsOfVault = append(s.secretsOfVault, s.vault.Root().Token())
 		require.NoError(t, os.WriteFile(filepath.Join(s.work, "vault-ca.pem"), []byte(s.vault.CA()), 0o600))
 		require.NoError(t, os.WriteFile(filepath.Join(s.work, "root-token"), []byte(s.vault.Root().Token()), 0o600))
 		fmt.Fprint(w, s.vault.Address())
@@ -84,6 +83,18 @@ func (s *story) operateVault(ctx context.Context, w *bytes.Buffer, args []string
 		return fmt.Errorf("nothing like %q happens to a Vault", act)
 	}
 	return nil
+}
+
+// mintedByVault are the operator's token and, where Vault is a fake, all tokens and credentials that it ever gave.
+func (s *story) mintedByVault() []string {
+	if s.vault == nil {
+		return nil
+	}
+	minted := []string{s.vault.Root().Token()}
+	if fake, ok := s.vault.(fakeVault); ok {
+		minted = append(minted, fake.Minted()...)
+	}
+	return minted
 }
 
 // endTokens has all tokens end but the operator's.

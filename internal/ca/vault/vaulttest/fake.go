@@ -52,6 +52,7 @@ type Fake struct {
 	tokens  map[string]*token
 	wrapped map[string]*wrapping
 	life    time.Duration // of tokens
+	minted  []string      // all tokens, secret-ids and wrapping tokens that there ever were
 }
 
 // NewFake starts one, which is unsealed and has nothing mounted. It ends with the test.
@@ -109,6 +110,13 @@ func (f *Fake) Fail(fail func(method, path string) Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fail = fail
+}
+
+// Minted are all tokens, secret-ids and wrapping tokens that there ever were: nobody but their owners may see them.
+func (f *Fake) Minted() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.minted)
 }
 
 // SetNow sets the clock, by which certificates and tokens begin and end.

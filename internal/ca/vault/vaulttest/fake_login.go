@@ -79,6 +79,7 @@ func (f *Fake) newToken(policies []string, life time.Duration) *token {
 		made.ends, made.most = now.Add(life), now.Add(max(life, monthLong))
 	}
 	f.tokens[made.id] = made
+	f.minted = append(f.minted, made.id)
 	return made
 }
 
@@ -150,6 +151,7 @@ func (f *Fake) wrap(asked *call, held answer) answer {
 		return refuse(http.StatusBadRequest, err.Error())
 	}
 	id, now := "s."+rand.Text()[:24], f.now()
+	f.minted = append(f.minted, id)
 	f.wrapped[id] = &wrapping{held: held, path: asked.path, made: now, life: life}
 	info := map[string]any{
 		"token": id, "accessor": rand.Text(), "ttl": int64(life / time.Second), "creation_time": now.Format(time.RFC3339Nano), "creation_path": asked.path,
@@ -277,6 +279,7 @@ func (f *Fake) roleCall(asked *call) answer {
 	case what == "secret-id" && asked.method == http.MethodPut:
 		id := rand.Text()
 		role.secrets[id] = role.logins
+		f.minted = append(f.minted, id)
 		return answer{data: map[string]any{"secret_id": id, "secret_id_accessor": rand.Text()}}
 	case what == "secret-id/destroy" && asked.method == http.MethodPut:
 		delete(role.secrets, text(asked.body, "secret_id"))
