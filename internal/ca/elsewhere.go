@@ -158,6 +158,7 @@ func (e *Embedded) errandElsewhere(id order.ID, o order.Sign, taken cert.Key) (c
 		return cert.Key{}, issue{}, err
 	}
 	work := errand(id, o, issuer, public)
+	work.fresh = hash != ""
 	work.elsewhere, work.taken = true, hash
 	return key, work, nil
 }
@@ -295,7 +296,7 @@ func (e *Embedded) differs(work issue, draft Draft, made *x509.Certificate) erro
 	faults = append(faults, usageFaults(work, made)...)
 	// Where what was asked for was linted, what the other CA made of it is once for each way in which it does that.
 	if shape := shapeOf(made, draft.Wanted); len(faults) == 0 && !(draft.linted && e.linter.knows(shape)) {
-		found, err := e.linter.zlint(made.Raw, true)
+		found, err := e.linter.zlint(made.Raw, true, work.fresh)
 		if err != nil {
 			return err
 		}

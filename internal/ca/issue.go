@@ -115,6 +115,7 @@ func (e *Embedded) sign(id order.ID, o order.Sign) (order.Answer, error) {
 		return order.Answer{}, err
 	}
 	work := errand(id, o, signer.certificate, public)
+	work.fresh = makesKey(o)
 	work.key = signer.key
 	entry, err := e.issue(work)
 	if err != nil {
@@ -206,6 +207,7 @@ type issue struct {
 	issuer     *x509.Certificate // nil for a self-signed one
 	other      *x509.Certificate // the authority that is vouched for; nil for none
 	key        crypto.Signer     // the issuer's; nil where that signs elsewhere
+	fresh      bool              // the subject's key was made here, for this order
 	taken      string            // the hash of the subject's key, where that is from the stock
 	elsewhere  bool              // another program makes the certificate, by its own rules where they do no harm
 	template   func(serial *big.Int) (*x509.Certificate, error)
