@@ -112,7 +112,9 @@ func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
 	case order.SignRecord:
 		answer.Checkpoint, err = e.checkpoint(id, o)
 	case order.Sign:
-		answer, err = e.sign(id, o)
+		if answer, err = e.sign(id, o); err != nil {
+			err = e.remember(id, o, err)
+		}
 	default:
 		err = order.Fail("not-carried", "cannot carry out %T: the embedded authority only creates authorities, keeps their keys and signs", o)
 	}

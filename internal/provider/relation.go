@@ -122,6 +122,9 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		}
 		wanted := s.sign(ask, spec, verdict)
 		wanted.Rule = terms.verdict.Rule
+		if reason, refused := s.snap.Local[RefusedKey+string(wanted.ID())]; refused {
+			return s.dress(ask, current), s.deny(ask, dialect.Unsignable, reason)
+		}
 		if denial := s.tooOften(ask, wanted, verdict); denial != nil {
 			return s.dress(ask, current), denial
 		}
@@ -201,6 +204,7 @@ func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer)
 	switch answer.State {
 	case order.Failed:
 		if answer.Failure.Final() {
+			s.hopeless++
 			return s.deny(ask, dialect.Unsignable, answer.Failure.Message)
 		}
 		s.tryAgain(answer)

@@ -65,6 +65,7 @@ type step struct {
 	granted  int // certificates published
 	waiting  int // being signed
 	signed   int // for those who ask, in this turn
+	hopeless int // of these: refused for good, so that they are not given again
 	exposed  int // relations with private keys published although the legacy dialect is off
 	repeats  int // asks in circles
 	denials  []dialect.Denial
