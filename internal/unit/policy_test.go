@@ -164,6 +164,29 @@ func TestOrganizationsComeWhenTheyAreAllowed(t *testing.T) {
 	require.Equal(t, second[request].Raw, third[request].Raw, "it stays until its renewal")
 }
 
+// What cannot become a certificate is refused before anybody tries to make one.
+func TestWhatWouldNameNobodyIsNotOrdered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	groups := clientRequest(t, "", "ops")
+	w.asks(7, "web", map[string][]string{"web/0": {groups}})
+	turn(t, w, noon)
+	granted, faults := w.answers(7)
+	require.Empty(t, granted)
+	require.Contains(t, faults[groups], `102 name-not-allowed: nothing is left of the subject without the organization "ops"`)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	request := encodeRequest(t, &x509.CertificateRequest{DNSNames: []string{"ca.example.com"}}, key)
+	w.snap.Config = map[string]any{"intermediate-applications": "vault"}
+	w.asks(8, "vault", nil)
+	w.snap.Relations[len(w.snap.Relations)-1].RemoteUnits["vault/0"] = juju.Bag{"certificate_signing_requests": jsonText(t, []any{
+		map[string]any{"certificate_signing_request": request, "ca": true},
+	})}
+	turn(t, w, noon)
+	_, faults = w.answers(8)
+	require.Contains(t, faults[request], "102 name-not-allowed: the subject is empty", "a CA has to have one")
+}
+
 // Who is root on one worker must not become the node of another.
 func TestANodesNameIsOneUnits(t *testing.T) {
 	t.Parallel()
