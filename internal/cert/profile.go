@@ -332,6 +332,26 @@ func constrain(template *x509.Certificate, constraints *Constraints) error {
 	return nil
 }
 
+// HasLimits reports whether a CA's certificate has the path length and the name constraints of a spec.
+func HasLimits(certificate *x509.Certificate, spec Spec) bool {
+	wanted := &x509.Certificate{}
+	if err := constrain(wanted, spec.Constraints); err != nil {
+		return false
+	}
+	written := func(networks []*net.IPNet) []string {
+		var list []string
+		for _, network := range networks {
+			list = append(list, network.String())
+		}
+		return list
+	}
+	return certificate.MaxPathLen == spec.PathLen &&
+		slices.Equal(certificate.PermittedDNSDomains, wanted.PermittedDNSDomains) &&
+		slices.Equal(certificate.ExcludedDNSDomains, wanted.ExcludedDNSDomains) &&
+		slices.Equal(written(certificate.PermittedIPRanges), written(wanted.PermittedIPRanges)) &&
+		slices.Equal(written(certificate.ExcludedIPRanges), written(wanted.ExcludedIPRanges))
+}
+
 // signatureAlgorithm fits the hash to the issuer's key: a hash weaker than the key would waste it.
 func signatureAlgorithm(issuer crypto.PublicKey) (x509.SignatureAlgorithm, error) {
 	switch keyType, err := KeyTypeOf(issuer); {

@@ -99,7 +99,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		verdict := s.judge(current, spec, ask)
 		switch {
 		case verdict.keep:
-			s.note(ask, terms)
+			s.note(ask, current, terms)
 			s.wake(verdict.renew)
 			return s.dress(ask, current), nil
 		case verdict.held:

@@ -71,6 +71,7 @@ type step struct {
 	denials  []dialect.Denial
 	reported []dialect.Denial // what would be refused, were the policy more than reported
 	lapsing  []dialect.Denial // what has a certificate that will not be renewed
+	unlike   []string         // serial numbers of CA certificates with other limits than they would have now
 	decided  map[string]bool  // topics of what is recorded in this turn
 	denied   map[string]int   // refusals that are recorded in this turn, by asker
 
