@@ -25,6 +25,8 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	}
 	relation = s.shelf.restore(relation)
 	reading := dialect.Read(relation)
+	known := s.writtenMakers(relation.ID)
+	known.attribute(reading.Asks)
 	published := dialect.NewIndex(relation)
 	asks, denials := s.admit(reading, published)
 	if !ready {
@@ -35,6 +37,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	denials = append(denials, refused...)
 	publication := dialect.Publication{Reading: reading, Capabilities: s.capabilities(relation)}
 	holders := s.holdersOf(relation, published, reading.Asks, asks)
+	s.forsaken(relation, published, known, reading.Asks)
 	for _, ask := range asks {
 		grant, denial := s.grant(published, ask, holders)
 		if denial != nil {
@@ -46,6 +49,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 		}
 	}
 	s.saveNodes(relation.ID, holders, publication.Grants)
+	s.saveMakers(relation, known, publication.Grants)
 	if _, exposed := published.Client(); exposed && !s.settings.Legacy {
 		s.exposed++
 	}
