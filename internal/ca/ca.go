@@ -3,8 +3,8 @@
 // Package ca carries out signing orders with a key of its own: the embedded certificate authority. One order gives one
 // certificate, however often it is carried and wherever a crash falls, because the serial number is recorded before
 // anything is signed and the certificate before anybody sees it. Where to look next: issue.go, the pipeline that every
-// certificate passes, then lint.go for what it must satisfy, authority.go for what concerns authorities themselves, and package catest, the suite that any carrier of signing
-// orders passes.
+// certificate passes, then lint.go for what it must satisfy, authority.go for what concerns authorities themselves, and
+// package catest, the suite that any carrier of signing orders passes.
 package ca
 
 import (
