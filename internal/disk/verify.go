@@ -38,7 +38,7 @@ type Findings struct {
 	First       time.Time      `json:"first,omitzero"`
 	Last        time.Time      `json:"last,omitzero"`
 	Unit        string         `json:"unit,omitempty"`
-	Model       string         `json:"model,omitempty"` // UUID; empty where no checkpoint in the journal names it
+	Model       string         `json:"model,omitempty"`    // UUID; empty where no checkpoint in the journal names it
 	Notes       []string       `json:"notes,omitempty"`    // nothing wrong, but to be known
 	Problems    []string       `json:"problems,omitempty"` // any of these, and the journal is not sound
 
