@@ -338,18 +338,19 @@ func HasLimits(certificate *x509.Certificate, spec Spec) bool {
 	if err := constrain(wanted, spec.Constraints); err != nil {
 		return false
 	}
-	written := func(networks []*net.IPNet) []string {
-		var list []string
-		for _, network := range networks {
-			list = append(list, network.String())
-		}
-		return list
-	}
 	return certificate.MaxPathLen == spec.PathLen &&
 		slices.Equal(certificate.PermittedDNSDomains, wanted.PermittedDNSDomains) &&
 		slices.Equal(certificate.ExcludedDNSDomains, wanted.ExcludedDNSDomains) &&
 		slices.Equal(written(certificate.PermittedIPRanges), written(wanted.PermittedIPRanges)) &&
 		slices.Equal(written(certificate.ExcludedIPRanges), written(wanted.ExcludedIPRanges))
+}
+
+func written[T fmt.Stringer](values []T) []string {
+	list := make([]string, len(values))
+	for i, value := range values {
+		list[i] = value.String()
+	}
+	return list
 }
 
 // signatureAlgorithm fits the hash to the issuer's key: a hash weaker than the key would waste it.
