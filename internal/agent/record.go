@@ -13,7 +13,7 @@ import (
 )
 
 // recorded tells, as juju.Snapshot.Local, what the unit's record says of what is decided now: what was issued again and
-// again within the last hour, which decisions stand, and how far checkpoints reach.
+// again within the last hour, which decisions and refusals stand, and how far checkpoints reach.
 func (u *Unit) recorded() (map[string]string, error) {
 	const slack = time.Minute // the entries may be of another clock of the same machine
 	found, now := map[string]string{}, u.Now()
@@ -27,6 +27,9 @@ func (u *Unit) recorded() (map[string]string, error) {
 		}
 		for topic, fact := range l.Decided() {
 			found[provider.DecidedKey+topic] = fact
+		}
+		for order, refusal := range l.Refusals(now, slack) {
+			found[provider.RefusedKey+order] = refusal.Reason
 		}
 		for asker, denials := range l.Denials(now) {
 			found[provider.DenialsKey+asker] = strconv.Itoa(denials)

@@ -321,3 +321,48 @@ func only(entries []ledger.Entry, event ledger.Event) (found []ledger.Entry) {
 	}
 	return found
 }
+
+// Many who ask for what can never be signed take one turn's share, not that of each: who waits behind them is next.
+func TestWhatCannotBeSignedTakesOneTurnOnly(t *testing.T) {
+	t.Parallel()
+	c := newClock(t)
+	c.unit.Authority = ca.New(ca.Config{Store: c.folder.Secrets(), Journal: c.folder.Journal(), Now: func() time.Time { return c.now }})
+	c.session.snap.Config = map[string]any{"policy-rules": "- {applications: [flood], ca: {path-length: 2}}"} // longer than the CA's own allows
+	flood := map[string]juju.Bag{}
+	for n := range provider.MaxSignatures {
+		flood[fmt.Sprintf("flood/%d", n)] = juju.Bag{"unit_name": fmt.Sprintf("flood_%d", n), "intermediate_cert_requests": `{"CA": {"sans": []}}`}
+	}
+	c.session.relate(map[string]juju.Bag{"etcd/0": {"unit_name": "etcd_0", "common_name": "10.0.0.1"}})
+	honest := c.session.snap.Relations[1]
+	honest.ID = 8
+	c.session.relate(flood)
+	c.session.snap.Relations[1].RemoteApp = "flood"
+	c.session.snap.Relations = append(c.session.snap.Relations, honest)
+	served := func() bool { return c.session.snap.Relations[2].OwnUnit["etcd_0.server.cert"] != "" }
+
+	require.Equal(t, c.now, c.turn().Wake, "the rest follows at once")
+	require.False(t, served(), "the flood is as long as a share")
+	refused := c.entries(ledger.Refused)
+	require.Len(t, refused, provider.MaxSignatures)
+	require.Equal(t, "bad-order", refused[0].Code)
+	require.Equal(t, "flood", refused[0].App)
+
+	outcome := c.turn()
+	require.True(t, served())
+	require.Contains(t, outcome.Status.Message, "1000 refused: flood/0: ", "the denials are shown meanwhile")
+	require.Contains(t, outcome.Status.Message, "(unsignable)")
+	require.True(t, outcome.Wake.After(c.now), "nothing is left to do")
+	require.Len(t, c.entries(ledger.Refused), provider.MaxSignatures, "nothing was ordered again")
+
+	// It is tried again after an hour, and when what is asked for, or what may be had, has become another.
+	few := map[string]juju.Bag{"flood/0": {"unit_name": "flood_0", "intermediate_cert_requests": `{"Another CA": {"sans": []}}`}, "flood/1": flood["flood/1"]}
+	c.session.snap.Relations[1].RemoteUnits = few
+	c.turn()
+	require.Len(t, c.entries(ledger.Refused), provider.MaxSignatures+1)
+	c.now = c.now.Add(time.Hour)
+	c.turn()
+	require.Len(t, c.entries(ledger.Refused), provider.MaxSignatures+3)
+	c.session.snap.Config = map[string]any{"policy-rules": "- {applications: [flood], ca: {path-length: 1}}"}
+	c.turn()
+	require.NotEmpty(t, c.session.snap.Relations[1].OwnUnit["flood_1.processed_intermediate_requests"])
+}

@@ -3,8 +3,8 @@
 // Package ca carries out signing orders with a key of its own: the embedded certificate authority. One order gives one
 // certificate, however often it is carried and wherever a crash falls, because the serial number is recorded before
 // anything is signed and the certificate before anybody sees it. Where to look next: issue.go, the pipeline that every
-// certificate passes, then lint.go for what it must satisfy, authority.go for what concerns authorities themselves, and package catest, the suite that any carrier of signing
-// orders passes.
+// certificate passes, then lint.go for what it must satisfy, authority.go for what concerns authorities themselves, and
+// package catest, the suite that any carrier of signing orders passes.
 package ca
 
 import (
@@ -114,7 +114,9 @@ func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
 	case order.SignRecord:
 		answer.Checkpoint, err = e.checkpoint(id, o)
 	case order.Sign:
-		answer, err = e.sign(id, o)
+		if answer, err = e.sign(id, o); err != nil {
+			err = e.remember(id, o, err)
+		}
 	default:
 		err = order.Fail("not-carried", "cannot carry out %T: the embedded authority only creates authorities, keeps their keys and signs", o)
 	}

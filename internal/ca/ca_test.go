@@ -351,3 +351,43 @@ func atEachWrite(t *testing.T, o order.Order, check func(name string, memory *me
 		}
 	}
 }
+
+// What is refused for good is on record, once while that stands, so that who orders need not find out at each turn; what may
+// pass is not.
+func TestARefusalForGoodIsRecorded(t *testing.T) {
+	t.Parallel()
+	memory, now := newMemory(), time.Now().UTC()
+	carrier := ca.New(ca.Config{Store: memory, Journal: memory, Now: func() time.Time { return now }})
+	bad := catest.ServerOrder(order.Signer{Authority: done(t, carrier, authorityOrder(cert.P256)).Authority})
+	bad.Spec.CommonName, bad.Spec.Names, bad.Spec.Organizations = "", cert.Names{}, nil
+	bad.Asker = order.Asker{Relation: 3, App: "etcd", Unit: "etcd/0"}
+	late := catest.ServerOrder(bad.Signer)
+	late.NotBefore = late.NotBefore.AddDate(-1, 0, 0)
+	require.Equal(t, "clock", failure(t, carrier, late).Code)
+	for range 3 {
+		require.Equal(t, "bad-order", failure(t, carrier, bad).Code)
+	}
+	refusals := func(of order.Sign) (found []ledger.Entry) {
+		entries, err := memory.Order(string(of.ID()))
+		require.NoError(t, err)
+		for _, entry := range entries {
+			if entry.Event == ledger.Refused {
+				found = append(found, entry)
+			}
+		}
+		return found
+	}
+	require.Empty(t, refusals(late))
+	require.Equal(t, []ledger.Entry{{
+		Time: now, Event: ledger.Refused, Order: string(bad.ID()), Ask: bad.Ask, For: bad.For, Generation: 1,
+		Relation: 3, App: "etcd", Unit: "etcd/0", Code: "bad-order", Reason: failure(t, carrier, bad).Message,
+	}}, refusals(bad))
+	now = now.Add(time.Hour)
+	failure(t, carrier, bad)
+	require.Len(t, refusals(bad), 2)
+
+	// Who cannot write that down does not say that it was refused for good.
+	now = now.Add(24 * time.Hour)
+	memory.failAt = memory.writes + 1
+	require.Equal(t, "disk", failure(t, carrier, bad).Code)
+}

@@ -66,6 +66,7 @@ func (e *Embedded) SignElsewhere(ctx context.Context, o order.Sign, at Elsewhere
 	defer leave()
 	answer, err := e.signElsewhere(ctx, id, o, at)
 	if err != nil {
+		err = e.remember(id, o, err)
 		return order.Answer{Order: id, State: order.Failed, Failure: order.FailureOf(err)}
 	}
 	answer.Order, answer.State = id, order.Done
@@ -208,9 +209,9 @@ func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, last led
 		Relation: work.asker.Relation, App: work.asker.App, Unit: work.asker.Unit, Rule: work.rule, Before: work.replaces,
 		Subject: draft.Wanted.Subject.String(), Detail: work.taken,
 	}
-	note := func(event ledger.Event, reason string) error {
+	note := func(event ledger.Event, reason, code string) error {
 		noted := entry
-		noted.Time, noted.Event, noted.Reason = e.now().UTC(), event, reason
+		noted.Time, noted.Event, noted.Reason, noted.Code = e.now().UTC(), event, reason, code
 		return e.journal.Append(noted)
 	}
 	var made *x509.Certificate
@@ -224,7 +225,7 @@ func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, last led
 			return ledger.Entry{}, refusal(work, err)
 		}
 	default:
-		if err := note(ledger.Submitted, ""); err != nil {
+		if err := note(ledger.Submitted, "", ""); err != nil {
 			return ledger.Entry{}, err
 		}
 	}
@@ -232,7 +233,7 @@ func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, last led
 		if made, err = at.Certify(ctx, draft); err != nil {
 			err, unanswered := refusal(work, err), errors.Is(err, ErrUnanswered)
 			if !unanswered {
-				return ledger.Entry{}, errors.Join(err, note(ledger.Unsigned, err.Error()))
+				return ledger.Entry{}, errors.Join(err, note(ledger.Unsigned, err.Error(), ""))
 			}
 			return ledger.Entry{}, err
 		}
@@ -241,7 +242,7 @@ func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, last led
 	entry.Certificate, entry.NotAfter = cert.Encode(made.Raw), made.NotAfter.UTC()
 	if err := e.differs(work, draft, made); err != nil {
 		err = refusal(work, err)
-		return ledger.Entry{}, errors.Join(err, note(ledger.Refused, err.Error()), at.Withdraw(ctx, entry.Serial))
+		return ledger.Entry{}, errors.Join(err, note(ledger.Refused, err.Error(), finalCode(err)), at.Withdraw(ctx, entry.Serial))
 	}
 	entry.Time, entry.Event = e.now().UTC(), ledger.Issued
 	entry.Subject, entry.Names = made.Subject.String(), cert.NamesOf(made).List()

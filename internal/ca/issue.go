@@ -236,8 +236,9 @@ func (e *Embedded) issue(work issue) (ledger.Entry, error) {
 	entry.Serial = cert.SerialText(serial)
 	certificate, err := e.build(work, serial)
 	if err != nil {
-		entry.Time, entry.Event, entry.Reason = e.now().UTC(), ledger.Refused, err.Error()
-		return ledger.Entry{}, errors.Join(refusal(work, err), e.journal.Append(entry))
+		err = refusal(work, err)
+		entry.Time, entry.Event, entry.Reason, entry.Code = e.now().UTC(), ledger.Refused, err.Error(), finalCode(err)
+		return ledger.Entry{}, errors.Join(err, e.journal.Append(entry))
 	}
 	if work.keep != nil {
 		if err := work.keep(); err != nil {
@@ -354,4 +355,39 @@ func refusal(work issue, err error) error {
 		return order.Fail(known.Code, "cannot sign for %s: %s", work.who, known.Message)
 	}
 	return order.Fail("signing", "cannot sign for %s: %v", work.who, err)
+}
+
+// finalCode is why the same order will never be met; empty where it may be.
+func finalCode(err error) string {
+	if failure := order.FailureOf(err); failure.Final() {
+		return failure.Code
+	}
+	return ""
+}
+
+// remember records that an order was refused for good, unless that stands on record, so that who orders need not find out
+// again at each turn. What another CA may have made of the order must first be found.
+func (e *Embedded) remember(id order.ID, o order.Sign, err error) error {
+	code := finalCode(err)
+	if code == "" {
+		return err
+	}
+	entries, unread := e.journal.Order(string(id))
+	if unread != nil {
+		return unread
+	}
+	now := e.now().UTC()
+	if _, until, refused := ledger.RefusedFor(entries); refused && now.Before(until) ||
+		len(entries) > 0 && entries[len(entries)-1].Event == ledger.Submitted {
+		return err
+	}
+	entry := ledger.Entry{
+		Time: now, Event: ledger.Refused, Order: string(id), Ask: o.Ask, For: o.For, Generation: o.Signer.Generation,
+		Relation: o.Asker.Relation, App: o.Asker.App, Unit: o.Asker.Unit, Rule: o.Rule, Before: o.Replaces,
+		Code: code, Reason: order.FailureOf(err).Message,
+	}
+	if unwritten := e.journal.Append(entry); unwritten != nil {
+		return unwritten // else who orders would count on it
+	}
+	return err
 }

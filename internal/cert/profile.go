@@ -332,6 +332,27 @@ func constrain(template *x509.Certificate, constraints *Constraints) error {
 	return nil
 }
 
+// HasLimits reports whether a CA's certificate has the path length and the name constraints of a spec.
+func HasLimits(certificate *x509.Certificate, spec Spec) bool {
+	wanted := &x509.Certificate{}
+	if err := constrain(wanted, spec.Constraints); err != nil {
+		return false
+	}
+	return certificate.MaxPathLen == spec.PathLen &&
+		slices.Equal(certificate.PermittedDNSDomains, wanted.PermittedDNSDomains) &&
+		slices.Equal(certificate.ExcludedDNSDomains, wanted.ExcludedDNSDomains) &&
+		slices.Equal(written(certificate.PermittedIPRanges), written(wanted.PermittedIPRanges)) &&
+		slices.Equal(written(certificate.ExcludedIPRanges), written(wanted.ExcludedIPRanges))
+}
+
+func written[T fmt.Stringer](values []T) []string {
+	list := make([]string, len(values))
+	for i, value := range values {
+		list[i] = value.String()
+	}
+	return list
+}
+
 // signatureAlgorithm fits the hash to the issuer's key: a hash weaker than the key would waste it.
 func signatureAlgorithm(issuer crypto.PublicKey) (x509.SignatureAlgorithm, error) {
 	switch keyType, err := KeyTypeOf(issuer); {

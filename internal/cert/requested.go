@@ -14,6 +14,8 @@ import (
 type Requested struct {
 	CommonNames   []string // in order; programs disagree on which one counts when there are several
 	Organizations []string // in order, of all relative distinguished names
+	Attributes    int      // of the subject, besides these
+	AltNames      bool     // it has subject alternative names, of whatever kind
 	Mails         []string // subject alternative names of the kinds that Names has not
 	URIs          []string
 	OtherNames    []string // the kinds of those whose meaning nobody checks: "other name", "directory name"
@@ -36,12 +38,15 @@ func ReadRequested(request *x509.CertificateRequest) Requested {
 				r.CommonNames = append(r.CommonNames, attribute.text)
 			case oidOrganization.String():
 				r.Organizations = append(r.Organizations, attribute.text)
+			default:
+				r.Attributes++
 			}
 		}
 	}
 	for _, extension := range request.Extensions {
 		switch id := extension.Id.String(); id {
 		case oidSubjectAltName.String():
+			r.AltNames = true
 			r.readNames(extension.Value)
 		case oidExtKeyUsage.String():
 			r.readUsages(extension.Value)

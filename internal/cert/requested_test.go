@@ -29,7 +29,7 @@ func TestARequestSaysWhatItWants(t *testing.T) {
 	require.NoError(t, err)
 	text := requestText(t, curveKey(t, elliptic.P256()), x509.CertificateRequest{
 		Subject: pkix.Name{Organization: []string{"ops", "devs"}, ExtraNames: []pkix.AttributeTypeAndValue{
-			{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "one"}, {Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "two"},
+			{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "one"}, {Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "two"}, {Type: asn1.ObjectIdentifier{2, 5, 4, 6}, Value: "AT"},
 		}},
 		EmailAddresses: []string{"a@example.com"}, URIs: []*url.URL{uri}, DNSNames: []string{"a.example.com"},
 		ExtraExtensions: []pkix.Extension{
@@ -42,8 +42,8 @@ func TestARequestSaysWhatItWants(t *testing.T) {
 	request, err := cert.ParseRequest(text)
 	require.NoError(t, err)
 	require.Equal(t, cert.Requested{
-		CommonNames: []string{"one", "two"}, Organizations: []string{"ops", "devs"},
-		Mails: []string{"a@example.com"}, URIs: []string{"spiffe://model/web"},
+		CommonNames: []string{"one", "two"}, Organizations: []string{"ops", "devs"}, Attributes: 1,
+		AltNames: true, Mails: []string{"a@example.com"}, URIs: []string{"spiffe://model/web"},
 		ServerAuth: true, OtherUsages: []string{"1.3.6.1.5.5.7.3.3"}, Critical: []string{"2.5.29.30"}, IsCA: true,
 	}, cert.ReadRequested(request))
 }
@@ -73,7 +73,7 @@ func TestARequestsOddNamesAreSeen(t *testing.T) {
 	text := requestText(t, curveKey(t, elliptic.P256()), x509.CertificateRequest{ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: names}}})
 	request, err := cert.ParseRequest(text)
 	require.NoError(t, err)
-	require.Equal(t, cert.Requested{OtherNames: []string{"other name", "directory name"}, Mapped: []string{"::ffff:10.0.0.1"}}, cert.ReadRequested(request))
+	require.Equal(t, cert.Requested{AltNames: true, OtherNames: []string{"other name", "directory name"}, Mapped: []string{"::ffff:10.0.0.1"}}, cert.ReadRequested(request))
 }
 
 // Beside the organizations that go, the subject stays byte for byte: string types, order and unknown attributes.

@@ -86,8 +86,8 @@ func (p *program) verifyCommand() *cobra.Command {
 		Use:   "verify",
 		Short: "Find out whether the record is as it was written",
 		Long: "verify reads the record of a unit, also of one whose agent runs, and changes nothing. It ends with 0 when the record is\n" +
-			"sound, with 1 when it is not, and with 2 for wrong usage. Checkpoints that were kept elsewhere find out what a look at\n" +
-			"this machine cannot: give it Juju's log (juju debug-log --replay --no-tail), another unit's databag, or what the action\n" +
+			"sound, with 1 when it is not, with 2 for wrong usage, and with 3 when it cannot be read, so that nothing is known.\n" +
+			"Checkpoints that were kept elsewhere find out what a look at this machine cannot: give it Juju's log (juju debug-log --replay --no-tail), another unit's databag, or what the action\n" +
 			"checkpoint gave; it finds them in any text.",
 		Example: "  juju ssh signet/0 sudo cat /var/lib/signet/signet-0/journal > journal\n" +
 			"  juju debug-log --replay --no-tail --include signet/0 | signet audit verify --journal journal --checkpoint -",
@@ -106,7 +106,7 @@ func (p *program) verifyCommand() *cobra.Command {
 			}
 			findings, err := disk.VerifyJournal(path, evidence)
 			if err != nil {
-				return err
+				return fmt.Errorf("%w: %w", errUnread, err)
 			}
 			return p.showFindings(about.output, path, findings)
 		},
@@ -161,6 +161,9 @@ func readAuthorities(paths []string) ([]*x509.Certificate, error) {
 // errUnsound is what verify ends with when the record is not as it was written.
 var errUnsound = errors.New("the record is not sound")
 
+// errUnread is what verify and tail end with when nothing can be said of the record.
+var errUnread = errors.New("nothing is known of the record")
+
 func (p *program) showFindings(output, path string, found disk.Findings) error {
 	if output == "json" {
 		text, err := json.MarshalIndent(struct {
@@ -195,6 +198,7 @@ func (p *program) printFindings(path string, found disk.Findings) {
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	for _, row := range []struct{ name, value string }{
 		{"unit", cmp.Or(found.Unit, "not known")},
+		{"model", cmp.Or(found.Model, "not known")},
 		{"lines", fmt.Sprintf("%d, %d of them vouched for", found.Lines, found.Covered)},
 		{"entries", fmt.Sprint(found.Entries)},
 		{"certificates", fmt.Sprintf("%d issued, %d elsewhere, %d revoked", found.Events["issued"], found.Elsewhere, found.Events["revoked"])},
@@ -233,7 +237,7 @@ func (p *program) tailCommand() *cobra.Command {
 			}
 			found, err := disk.VerifyJournal(path, disk.Evidence{})
 			if err != nil {
-				return err
+				return fmt.Errorf("%w: %w", errUnread, err)
 			}
 			entries := slices.DeleteFunc(slices.Clone(found.Recorded), func(e ledger.Entry) bool {
 				return !everything && (e.Event == ledger.Ordered || e.Event == ledger.Reserved || e.Event == ledger.Submitted)

@@ -6,8 +6,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/signet-charm/signet/internal/disk"
 	"github.com/signet-charm/signet/internal/sandbox"
@@ -35,4 +40,25 @@ func (s *story) juju(_ context.Context, w *bytes.Buffer, args []string) error {
 	}
 	s.logged[args[0]] = len(lines)
 	return nil
+}
+
+// A script that verifies the record tells what is not sound from what it could not look at.
+func TestARecordThatCannotBeReadIsNotUnsound(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	changed := filepath.Join(folder, "changed")
+	require.NoError(t, os.WriteFile(changed, []byte("{}\n{}\n"), 0o600))
+	empty := filepath.Join(folder, "empty")
+	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	for _, command := range []string{"verify", "tail"} {
+		for path, code := range map[string]int{empty: 0, changed: 1, "": 2, filepath.Join(folder, "absent"): 3, folder: 3} {
+			args := []string{"signet", "audit", command, "--journal", path}
+			if path == "" {
+				args = append(args, "--output", "yaml")
+			}
+			var said strings.Builder
+			p := &program{args: args, lookup: func(string) string { return "" }, stdin: strings.NewReader(""), stdout: io.Discard, stderr: &said}
+			require.Equal(t, code, p.run(t.Context()), "%s %q: %s", command, path, said.String())
+		}
+	}
 }

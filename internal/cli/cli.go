@@ -37,7 +37,8 @@ type program struct {
 	stderr io.Writer
 }
 
-// Main runs signet for the process it is in, and ends it: 0 when all went well, 1 when not, 2 for wrong usage.
+// Main runs signet for the process it is in, and ends it: 0 when all went well, 1 when not, 2 for wrong usage, 3 when what was to be judged
+// cannot be read.
 func Main() {
 	os.Exit(Run())
 }
@@ -76,6 +77,9 @@ func (p *program) run(ctx context.Context) int {
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(p.stderr, "signet: %v\nrun: signet --help\n", err)
 		return 2
+	case errors.Is(err, errUnread):
+		fmt.Fprintf(p.stderr, "signet: %v\n", err)
+		return 3
 	default:
 		fmt.Fprintf(p.stderr, "signet: %v\n", err)
 		return 1

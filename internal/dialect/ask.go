@@ -30,6 +30,7 @@ type Ask struct {
 	CommonName string     // legacy: as asked, the answer's key; CSR dialect: the request's, for people
 	Names      cert.Names // subject alternative names asked for
 	Request    string     // CSR dialect: the request's text, to be echoed byte for byte
+	Makers     []string   // CSR dialect: the units that make the same request, Unit among them; nil where it is the only one
 }
 
 // AskID is an ask's identity over time: an ask that changes its names keeps it, and so gets its answer replaced.

@@ -49,7 +49,7 @@ func (r *reader) csr(unit string, bag juju.Bag) {
 }
 
 // request reads one item. A request that several units make is one ask, the first one's, since one entry answers them
-// all; if they do not agree on whether it is for a CA, it is not.
+// all.
 func (r *reader) request(unit, item string, raw json.RawMessage) {
 	text, ca, err := requestItem(raw)
 	if err != nil {
@@ -74,16 +74,45 @@ func (r *reader) request(unit, item string, raw json.RawMessage) {
 	r.reading.Asks = append(r.reading.Asks, ask)
 }
 
-// repeat settles a request that was made before.
+// repeat settles a request that was made before. If its makers do not agree on whether it is for a CA, it is what it was
+// answered as, because a copy can be made of what is published; of one without an answer no CA is made.
 func (r *reader) repeat(unit, item string, kind cert.Kind, ask *Ask) {
 	if kind == ask.Kind {
+		if len(ask.Makers) == 0 && unit != ask.Unit {
+			ask.Makers = []string{ask.Unit}
+		}
+		if unit != ask.Unit && !slices.Contains(ask.Makers, unit) {
+			ask.Makers = append(ask.Makers, unit)
+		}
 		return
 	}
-	loser := unit
-	if kind == cert.Server {
-		loser, ask.Unit, ask.Kind = ask.Unit, unit, kind
+	right := cert.Server
+	if r.answeredAsAuthority(ask.Request) {
+		right = cert.Intermediate
 	}
-	r.deny(loser, refusal{item, Malformed, "the same request is made for a certificate that is not a CA's"}, "")
+	losers := []string{unit}
+	if kind == right {
+		losers = append([]string{ask.Unit}, ask.Makers...)
+		ask.Unit, ask.Kind, ask.Makers = unit, kind, nil
+	}
+	reason := "the same request is made for a certificate that is not a CA's"
+	if right == cert.Intermediate {
+		reason = "the same request is made for the certificate of a CA"
+	}
+	for _, loser := range slices.Compact(losers) { // who is the first of the makers is their ask's unit
+		r.deny(loser, refusal{item, Malformed, reason}, "")
+	}
+}
+
+// answeredAsAuthority reports whether the certificate that this side publishes for a request is a CA's.
+func (r *reader) answeredAsAuthority(request string) bool {
+	if r.authorities == nil { // read once, and only where somebody disagrees
+		r.authorities = map[string]bool{}
+		for _, entry := range ownEntries(r.rel.OwnApp) {
+			r.authorities[entry.request] = entry.leaf.IsCA
+		}
+	}
+	return r.authorities[request]
 }
 
 // requestItem takes one item apart. The text is given, when there is one, even if the rest is no good.

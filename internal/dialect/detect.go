@@ -54,6 +54,8 @@ type reader struct {
 	rel      juju.Relation
 	reading  Reading
 	requests map[string]int // CSR dialect: index of the ask by its request's text
+
+	authorities map[string]bool // CSR dialect: what is published as a CA's, by its request's text; nil until it is needed
 }
 
 func (r *reader) deny(unit string, why refusal, request string) {

@@ -163,6 +163,8 @@ func TestReadCSRFromApplicationAndUnits(t *testing.T) {
 	require.Equal(t, []string{"  server a []", "etcd/0  server b []", "etcd/0  server c []"}, briefs(reading.Asks),
 		"a request made by several is one ask, the first one's")
 	require.Empty(t, reading.Denials)
+	require.Empty(t, reading.Asks[2].Makers)
+	require.Equal(t, []string{"", "etcd/1"}, reading.Asks[0].Makers)
 }
 
 func TestReadCSRDisagreementAboutCA(t *testing.T) {

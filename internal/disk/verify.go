@@ -38,6 +38,7 @@ type Findings struct {
 	First       time.Time      `json:"first,omitzero"`
 	Last        time.Time      `json:"last,omitzero"`
 	Unit        string         `json:"unit,omitempty"`
+	Model       string         `json:"model,omitempty"`    // UUID; empty where no checkpoint in the journal names it
 	Notes       []string       `json:"notes,omitempty"`    // nothing wrong, but to be known
 	Problems    []string       `json:"problems,omitempty"` // any of these, and the journal is not sound
 
@@ -164,6 +165,9 @@ func (v *verifier) takeCheckpoint(line int, entry ledger.Entry) {
 	if v.found.Unit == "" {
 		v.found.Unit = signed.Unit
 	}
+	if v.found.Model == "" {
+		v.found.Model = signed.Model
+	}
 }
 
 // holdAgainstOwn verifies the checkpoints in the journal. Later ones cover what earlier ones do, so it is the last one that
@@ -178,6 +182,8 @@ func (v *verifier) holdAgainstOwn() {
 		switch {
 		case checkpoint.Unit != v.found.Unit:
 			v.found.problem("%s is of another unit's record, %s", what, checkpoint.Unit)
+		case checkpoint.Model != v.found.Model: // which a migration to another controller does not change
+			v.found.problem("%s is of another model's record, %s", what, checkpoint.Model)
 		case checkpoint.Lines >= checkpoint.line:
 			v.found.problem("%s counts lines that come after it", what)
 		case v.holds(what, checkpoint.Signed, believed):
@@ -196,7 +202,7 @@ func (v *verifier) holdAgainstOwn() {
 func (v *verifier) holdAgainstOthers() {
 	believed := slices.Concat(v.evidence.Authorities, v.known) // an older one may be of a CA that is gone
 	for _, checkpoint := range v.evidence.Checkpoints {
-		if v.found.Unit != "" && checkpoint.Unit != v.found.Unit {
+		if v.found.Unit != "" && checkpoint.Unit != v.found.Unit || v.found.Model != "" && checkpoint.Model != v.found.Model {
 			v.found.PassedOver++
 			continue
 		}
@@ -207,7 +213,7 @@ func (v *verifier) holdAgainstOthers() {
 		}
 	}
 	if len(v.evidence.Checkpoints) > 0 && v.found.External == 0 && v.found.PassedOver == len(v.evidence.Checkpoints) {
-		v.found.problem("none of the checkpoints that were given is of %s: see --unit", v.found.Unit)
+		v.found.problem("none of the checkpoints that were given is of %s in this model: see --unit", v.found.Unit)
 	}
 }
 

@@ -32,13 +32,14 @@ type signedRecord struct {
 	carrier *ca.Embedded
 	signer  order.Signer
 	path    string
+	model   string
 	kept    []audit.Signed
 }
 
 func newSignedRecord(t *testing.T) *signedRecord {
 	t.Helper()
 	folder := open(t, t.TempDir())
-	r := &signedRecord{t: t, folder: folder, carrier: ca.New(ca.Config{Store: folder.Secrets(), Journal: folder.Journal()}), path: disk.JournalPath(folder.Root())}
+	r := &signedRecord{t: t, folder: folder, carrier: ca.New(ca.Config{Store: folder.Secrets(), Journal: folder.Journal()}), path: disk.JournalPath(folder.Root()), model: "uuid"}
 	made := r.carry(order.CreateAuthority{
 		Generation: 1, CommonName: "signet CA G1", KeyType: cert.P256, NotBefore: time.Now().Add(-time.Hour), Life: 10 * 365 * 24 * time.Hour,
 	})
@@ -65,7 +66,7 @@ func (r *signedRecord) checkpoint() {
 	r.t.Helper()
 	var since time.Time
 	require.NoError(r.t, r.folder.View(func(l *ledger.Ledger) { since = l.Uncovered() }))
-	text := r.carry(order.SignRecord{Signer: r.signer, Unit: "signet/0", Model: "uuid", Since: since, Time: time.Now()}).Checkpoint
+	text := r.carry(order.SignRecord{Signer: r.signer, Unit: "signet/0", Model: r.model, Since: since, Time: time.Now()}).Checkpoint
 	signed, err := audit.Parse(text)
 	require.NoError(r.t, err)
 	r.kept = append(r.kept, signed)
@@ -227,6 +228,23 @@ func TestCheckpointsOfOthersAreNoEvidence(t *testing.T) {
 	require.Equal(t, 1, found.PassedOver)
 	require.False(t, r.verify(disk.Evidence{Checkpoints: []audit.Signed{other}}).Sound(), "which must not look like evidence")
 	require.False(t, r.verify(disk.Evidence{Unit: "signet/1"}).Sound())
+
+	namesake := r.kept[0] // a unit of the same name
+	namesake.Model = "another"
+	found = r.verify(disk.Evidence{Checkpoints: []audit.Signed{namesake, r.kept[1]}})
+	require.True(t, found.Sound())
+	require.Equal(t, 1, found.PassedOver)
+	require.Equal(t, "uuid", found.Model)
+	require.False(t, r.verify(disk.Evidence{Checkpoints: []audit.Signed{namesake}}).Sound())
+}
+
+// A record has one model's checkpoints only.
+func TestARecordIsOfOneModel(t *testing.T) {
+	t.Parallel()
+	r := newSignedRecord(t)
+	r.model = "another"
+	r.checkpoint()
+	require.Contains(t, strings.Join(r.verify(disk.Evidence{}).Problems, "\n"), "is of another model's record, another")
 }
 
 // A crash while a line is written is no tampering.

@@ -17,6 +17,7 @@ type Ledger struct {
 	bySerial map[string]Certificate
 	decided  decisions
 	covered  coverage
+	refused  map[string]bool // orders whose last outcome was a refusal for good
 }
 
 // Certificate is all that is known of one serial number.
@@ -54,6 +55,7 @@ func (l *Ledger) Add(entry Entry) error {
 	}
 	l.decided.add(entry)
 	l.covered.add(entry)
+	l.noteRefusal(entry)
 	if entry.Serial == "" || entry.Event.aboutCertificate() {
 		return nil
 	}

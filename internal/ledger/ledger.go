@@ -2,7 +2,7 @@
 
 // Package ledger folds the record of what an authority did into what is now known: serials reserved, certificates
 // issued, refused or revoked, and what was decided of whose asks. Entries are appended durably (package disk keeps the
-// file) and never changed. Where to look next: decision.go for what is recorded once, package ca, which writes an entry
+// file) and never changed. Where to look next: decision.go for what is recorded once, refusal.go for what is not tried again, package ca, which writes an entry
 // before each step that must not be forgotten, and package audit, which tells entries to others.
 package ledger
 
@@ -57,7 +57,7 @@ type Entry struct {
 	App         string    `json:"app,omitempty"`         // remote application
 	Unit        string    `json:"unit,omitempty"`        // remote unit; empty when the application asked as a whole
 	Rule        string    `json:"rule,omitempty"`        // of the policy, that allowed or refused it
-	Code        string    `json:"code,omitempty"`        // dialect.Code of a refusal
+	Code        string    `json:"code,omitempty"`        // dialect.Code of a denial; of an order that is refused for good, why
 	Item        string    `json:"item,omitempty"`        // what is refused; the action's name
 	Generation  int       `json:"generation,omitempty"`  // of the authority
 	Serial      string    `json:"serial,omitempty"`      // hexadecimal, lower case

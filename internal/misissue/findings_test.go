@@ -185,6 +185,11 @@ func authorityFindings() map[string]finding {
 		"a CA's that may certify all addresses": {"ca", strictly, func(b *bench) {
 			b.template.PermittedDNSDomainsCritical, b.template.PermittedDNSDomains = true, []string{"example.com"}
 		}},
+		"a CA's without limits while rules only report": {"ca", with(strictly, func(b *bench) { b.settings.ReportOnly = true }), nil},
+		"a CA's by the lists while rules only report": {"", with(strictly, func(b *bench) { b.settings.ReportOnly = true }), func(b *bench) {
+			b.template.PermittedDNSDomainsCritical, b.template.PermittedDNSDomains = true, []string{"example.com"}
+			b.excludeAddresses()
+		}},
 		"a leaf's for a CA's request": {"ca", func(b *bench) { b.draft.Extensions = []forge.Extension{forge.BasicConstraints(true, -1)} }, nil},
 		"a leaf's for a leaf's":       {asked: func(b *bench) { b.draft.Extensions = []forge.Extension{forge.BasicConstraints(false, -1)} }},
 		"a CA's in a client's name": {"identities", ca(func(b *bench) {

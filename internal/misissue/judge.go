@@ -18,7 +18,7 @@ import (
 // Settings are what an operator allowed, and what certificates look like besides, as plain values.
 type Settings struct {
 	Policy            string // "kubernetes", "strict" or "open"
-	ReportOnly        bool   // nobody is refused by policy: only X.509 is judged
+	ReportOnly        bool   // nobody is refused by policy: only X.509 and the limits of CAs are judged
 	Domains           []string
 	Networks          []netip.Prefix
 	Rules             []Rule

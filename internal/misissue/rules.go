@@ -40,7 +40,7 @@ func (h *hearing) judgeAuthority() {
 func (h *hearing) limitedTo(terms Below) bool {
 	domains, networks := terms.Domains, terms.Networks
 	bound := len(domains)+len(networks) > 0
-	if !bound && h.strict() && h.enforced() {
+	if !bound && h.strict() && h.settings.Policy != "open" { // also where it is only reported
 		bound, domains, networks = true, h.settings.Domains, h.settings.Networks
 	}
 	var gotDomains, gotNetworks []string

@@ -4,6 +4,7 @@ package misissue
 
 import (
 	"crypto/x509"
+	"encoding/asn1"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -104,6 +105,7 @@ func TestRecordedRequestsAreGranted(t *testing.T) {
 // tally is what came of requests.
 type tally struct {
 	asked, granted, judged, honest int
+	copied                         int            // of what is asked: made because a sibling's request was read
 	codes                          map[string]int // of refusals
 	breaches, refused              []string       // the first few: certificates that must not be; honest requests that got none
 	breached, denied               int
@@ -111,6 +113,7 @@ type tally struct {
 
 func (a *tally) add(b tally) {
 	a.asked, a.granted, a.judged, a.honest = a.asked+b.asked, a.granted+b.granted, a.judged+b.judged, a.honest+b.honest
+	a.copied += b.copied
 	a.breached, a.denied = a.breached+b.breached, a.denied+b.denied
 	for code, count := range b.codes {
 		a.codes[code] += count
@@ -123,8 +126,8 @@ func (a tally) String() string {
 	for _, code := range slices.Sorted(maps.Keys(a.codes)) {
 		codes = append(codes, fmt.Sprintf("%s %d", code, a.codes[code]))
 	}
-	return fmt.Sprintf("%d asks, %d granted (%d %%), %d of charms under the defaults, refused: %s; %d certificates judged, %d breaches",
-		a.asked, a.granted, 100*a.granted/max(1, a.asked), a.honest, strings.Join(codes, ", "), a.judged, a.breached)
+	return fmt.Sprintf("%d asks, %d granted (%d %%), %d of charms under the defaults, %d after copying, refused: %s; %d certificates judged, %d breaches",
+		a.asked, a.granted, 100*a.granted/max(1, a.asked), a.honest, a.copied, strings.Join(codes, ", "), a.judged, a.breached)
 }
 
 // requireThorough asserts that the run could have found something: much was granted, and everything was refused that can be.
@@ -136,6 +139,7 @@ func (a tally) requireThorough(t *testing.T) {
 	require.GreaterOrEqual(t, fifth*a.granted, a.asked, "a fifth is granted at least")
 	require.GreaterOrEqual(t, a.judged, a.granted)
 	require.GreaterOrEqual(t, 100*a.honest, a.asked, "charms ask among them")
+	require.GreaterOrEqual(t, 40*a.copied, a.asked, "and siblings copy what they ask for")
 	least := min(100, a.asked/2500)
 	for _, code := range []string{
 		"ca-not-allowed", "weak-key", "usage-not-allowed", "extension-not-allowed", "name-not-allowed", "identity-not-allowed",
@@ -173,7 +177,10 @@ func (p *player) round(r *rand.Rand) {
 	p.judge.NewWorld()
 	p.world.snap.Relations = append(slices.Clone(p.world.snap.Relations[:1]), relate(asks)...)
 	p.play(settings, asks, noon)
-	if r.IntN(12) == 0 {
+	switch {
+	case r.IntN(2) == 0:
+		p.copy(r, settings, asks)
+	case r.IntN(6) == 0:
 		later := drawSettings(r)
 		later.PerUnit, later.PerRelation = max(later.PerUnit, settings.PerUnit), max(later.PerRelation, settings.PerRelation) // a lower limit takes nothing away
 		p.play(later, asks, noon.Add(settings.Life/100*97))                                                                   // when everything is due, and nothing has ended
@@ -218,7 +225,77 @@ func (p *player) application(r *rand.Rand, id int, settings drawn) []*ask {
 	return distinct(asks)
 }
 
-// distinct leaves out what a databag cannot say twice.
+// copy has units make requests of their siblings, which they read where these are answered: as they are, or for another kind
+// of certificate, and with a key of their own for the same names. Some siblings make new requests meanwhile. Nobody loses
+// anything by that, nor gains.
+func (p *player) copy(r *rand.Rand, settings drawn, asks []*ask) {
+	units := map[int][]string{}
+	for _, a := range asks {
+		if a.unit != "" && !slices.Contains(units[a.relation], a.unit) {
+			units[a.relation] = append(units[a.relation], a.unit)
+		}
+	}
+	var kept, more []*ask
+	had := map[*ask]bool{}
+	for _, a := range asks {
+		others := slices.DeleteFunc(slices.Clone(units[a.relation]), func(unit string) bool { return unit == a.unit })
+		if a.legacy || a.issued == nil || len(others) == 0 || r.IntN(3) == 0 {
+			kept = append(kept, a)
+			had[a] = a.issued != nil && a.kind != Application // which has other names when others ask for other ones
+			continue
+		}
+		copied := *a
+		copied.unit, copied.honest = pick(r, others...), false
+		if r.IntN(4) == 0 {
+			copied.kind = map[bool]Kind{true: Server, false: Authority}[a.kind == Authority]
+		}
+		own := asker{relation: a.relation, app: a.app, unit: copied.unit, pool: p.pool}
+		more = append(more, &copied)
+		again := func(as asker) *ask {
+			one := as.request(a.kind, forge.Request{
+				Subject: []forge.RDN{ // which nobody else asks for
+					forge.CommonName(a.user()), forge.Organization("system:nodes"), {forge.Text(oidUniqueID, fmt.Sprint(r.Uint64()))},
+				},
+				Usages: []asn1.ObjectIdentifier{oidClientAuth}, Key: pick(r, p.pool["p256"]...),
+			})
+			one.honest = false
+			return one
+		}
+		if r.IntN(3) == 0 && a.unit != "" {
+			owner := own
+			owner.unit = a.unit
+			more = append(more, again(owner)) // and the copy is all that is left of the first one
+		} else {
+			kept = append(kept, a)
+			had[a] = true
+		}
+		if r.IntN(2) == 0 {
+			more = append(more, again(own))
+		}
+	}
+	if len(more) == 0 {
+		return
+	}
+	p.last += len(more)
+	p.tally.asked += len(more)
+	p.tally.copied += len(more)
+	before := p.world.snap.Relations[1:]
+	asks = slices.Concat(kept, more)
+	relations := relate(asks)
+	for i := range relations {
+		relations[i].OwnUnit, relations[i].OwnApp = before[i].OwnUnit, before[i].OwnApp
+	}
+	p.world.snap.Relations = append(slices.Clone(p.world.snap.Relations[:1]), relations...)
+	p.play(settings, asks, noon)
+	for a := range had {
+		if had[a] && a.issued == nil {
+			p.breach("lost by what siblings ask for: %s, under %v", a, settings.options)
+		}
+	}
+}
+
+// distinct leaves out what a databag cannot say twice, and what two units could not both have thought of: a request is copied
+// from its answer, see copy.
 func distinct(asks []*ask) []*ask {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(asks, func(a *ask) bool {

@@ -279,7 +279,10 @@ func (w *world) collect(asks []*ask) (shared []*ask, breaches []string) {
 		if a.legacy {
 			legacy[fmt.Sprint(a.relation, a.unit, a.kind, a.commonName)] = a
 		} else {
-			byRequest[fmt.Sprint(a.relation, a.text)] = a
+			key := fmt.Sprint(a.relation, a.text)
+			if _, copied := byRequest[key]; !copied { // the first one's, who has its key
+				byRequest[key] = a
+			}
 		}
 	}
 	stray := func(format string, args ...any) { breaches = append(breaches, fmt.Sprintf(format, args...)) }

@@ -2,9 +2,8 @@
 
 // Package order holds the verbs that the core asks of the outside world, and their answers. An order is a value; its
 // ID is the hash of what is ordered, so that an order repeated after a crash finds the first answer instead of having
-// a second effect. Where to look next: authority.go for what only a CA does, archive.go for
-// what is taken over and kept safe, machine.go for what is asked of a consumer's
-// machine, then packages ca, disk and host, which carry orders out.
+// a second effect. Where to look next: authority.go for what only a CA does, archive.go for what is taken over and kept
+// safe, machine.go for what is asked of a consumer's machine, then packages ca, disk and host, which carry orders out.
 package order
 
 import (

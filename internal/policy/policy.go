@@ -133,6 +133,7 @@ func (s Settings) Judge(request Request) Verdict {
 		j.otherNames()
 		j.count()
 	}
+	j.subject()
 	j.verdict.Rule = strings.Join(append([]string{string(s.Mode)}, j.used...), ", ")
 	return j.verdict
 }

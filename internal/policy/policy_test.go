@@ -151,7 +151,13 @@ func TestWhoMayHaveWhat(t *testing.T) {
 		"all names of an application": {with(server("web", manyNames(500)...), func(r *policy.Request) { r.Kind, r.Asked = cert.Application, nil }), "", "", ""},
 		"a name of another model":     {foreign(with(server("", "a.example.com"), func(r *policy.Request) { r.ClientAuth = false })), "names", policy.NameNotAllowed, ""},
 		"an address of another model": {foreign(with(server("", "10.0.0.1"), func(r *policy.Request) { r.ClientAuth = false })), "addresses", policy.IPNotAllowed, ""},
-		"the shared client":           {policy.Request{App: "etcd", Kind: cert.Client, CommonNames: []string{"global-client"}, ClientAuth: true, Shared: true}, "", "", ""},
+		"a client of whom nothing is left": {
+			with(client("web", "", "ops", "devs"), func(r *policy.Request) { r.CommonNames = nil }), "subject", policy.NameNotAllowed, "identities: [ops]"},
+		"a client of whom a country is left": {
+			with(client("web", "", "ops"), func(r *policy.Request) { r.CommonNames, r.Asked.Attributes = nil, 1 }), "", "", ""},
+		"a client of whom a name is left": {
+			with(client("web", "", "ops"), func(r *policy.Request) { r.CommonNames, r.Asked.AltNames = nil, true }), "", "", ""},
+		"the shared client": {policy.Request{App: "etcd", Kind: cert.Client, CommonNames: []string{"global-client"}, ClientAuth: true, Shared: true}, "", "", ""},
 		"the shared client of another model": {
 			foreign(policy.Request{Kind: cert.Client, CommonNames: []string{"global-client"}, ClientAuth: true, Shared: true}), "usages", policy.UsageNotAllowed, "clients: true"},
 	} {
@@ -211,6 +217,7 @@ func TestTheFixMends(t *testing.T) {
 		"a foreign mail":     foreign(with(server("", "a.example.com"), func(r *policy.Request) { r.ClientAuth, r.Asked.Mails = false, []string{"x@b.example.com"} })),
 		"another letter":     server("web", "xn--80ak6aa92e.com"),
 		"kubernetes.default": server("web", "kubernetes.default"),
+		"nothing but groups": with(client("web", "", "ops", "devs"), func(r *policy.Request) { r.CommonNames = nil }),
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()

@@ -30,6 +30,7 @@ const (
 	ruleAddresses  = "addresses"
 	ruleOtherNames = "other-names"
 	ruleNameCount  = "name-count"
+	ruleSubject    = "subject"
 )
 
 // MaxNames is how many names a certificate has at most.
@@ -360,6 +361,31 @@ func (j *judgement) count() {
 	if count := j.hosts().Len(); count > MaxNames && j.Kind != cert.Application {
 		j.refuse(TooLarge, ruleNameCount, "", "it would have %d names, more than %d", count, MaxNames)
 	}
+}
+
+// subject is about what X.509 does not allow, so that nobody tries to sign it: a certificate that names nobody (RFC 5280,
+// 4.1.2.6), and a CA's without a subject. It comes last, for it looks at what the other rules leave.
+func (j *judgement) subject() {
+	if j.Asked == nil {
+		return
+	}
+	left := j.Asked.Attributes + len(j.CommonNames)
+	for _, organization := range j.Asked.Organizations {
+		if !slices.Contains(j.verdict.Without, organization) {
+			left++
+		}
+	}
+	if left > 0 || j.Kind != cert.Intermediate && (j.Asked.AltNames || j.Names.Len() > 0) {
+		return
+	}
+	why, fix := "the subject is empty", ""
+	if len(j.verdict.Without) > 0 {
+		why, fix = fmt.Sprintf("nothing is left of the subject without the organization %s", quote(j.verdict.Without[0])), j.identityFix(j.verdict.Without[0])
+	}
+	if j.Kind != cert.Intermediate {
+		why += ", and there are no alternative names"
+	}
+	j.refuse(NameNotAllowed, ruleSubject, fix, "%s", why)
 }
 
 // quote gives foreign text in a form that is safe in a status or a log.

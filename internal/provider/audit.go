@@ -22,6 +22,7 @@ import (
 const (
 	DecidedKey    = "decided."          // followed by ledger.Entry.Topic: the fact that stands
 	DenialsKey    = "denials."          // followed by one of ledger.Entry.Askers: how many refusals this hour has recorded
+	RefusedKey    = "refused."          // followed by an order.ID: why it was refused for good, while that stands
 	UncoveredKey  = "record.uncovered"  // the time (RFC 3339) of the first entry that no checkpoint covers
 	CheckpointKey = "record.checkpoint" // the text of the last checkpoint
 )

@@ -120,7 +120,8 @@ func (s *step) says(by authority, leaf *x509.Certificate, spec cert.Spec, ask di
 }
 
 // says reports whether the certificate says what the spec asks for. A request's subject, key and names were copied at
-// issue; only what the authority decides is compared.
+// issue; only what the authority decides is compared. The limits of a CA are not: all that it issued would go with it, so
+// that other ones wait for the renewal, and note tells of them.
 func says(leaf *x509.Certificate, spec cert.Spec) bool {
 	if leaf.IsCA != (spec.Kind == cert.Intermediate) {
 		return false

@@ -62,21 +62,29 @@ func (s *step) saveNodes(relation int, holders nodeHolders, grants []dialect.Gra
 		}
 	}
 	text, err := json.Marshal(kept)
-	key := nodesKey(relation)
 	if len(kept) == 0 {
 		text = nil
 	}
-	if err != nil || s.peers.OwnApp[key] == string(text) {
+	if err == nil {
+		s.keepOfRelation(nodesPrefix, relation, string(text))
+	}
+}
+
+// keepOfRelation writes down in the peer application bag what is remembered of a relation, nothing where the text is empty,
+// and forgets what was of relations that are gone.
+func (s *step) keepOfRelation(prefix string, relation int, text string) {
+	key := fmt.Sprintf("%s%d", prefix, relation)
+	if s.peers.OwnApp[key] == text {
 		return
 	}
 	bag := s.peerBag()
 	for other := range s.peers.OwnApp {
-		is := func(r juju.Relation) bool { return other == nodesKey(r.ID) }
-		if strings.HasPrefix(other, nodesPrefix) && !slices.ContainsFunc(s.snap.Relations, is) {
+		is := func(r juju.Relation) bool { return other == fmt.Sprintf("%s%d", prefix, r.ID) }
+		if strings.HasPrefix(other, prefix) && !slices.ContainsFunc(s.snap.Relations, is) {
 			delete(bag, other)
 		}
 	}
-	if bag[key] = string(text); len(text) == 0 {
+	if bag[key] = text; text == "" {
 		delete(bag, key)
 	}
 }

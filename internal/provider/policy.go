@@ -32,7 +32,8 @@ func (s *step) terms(ask dialect.Ask, holders nodeHolders) (terms, error) {
 	return t, nil
 }
 
-// judge asks the policy, and takes what it says into the spec.
+// judge asks the policy, and takes what it says into the spec. A CA certificate has the limits that the policy would give it
+// also while that is only reported: it lives for years, and would outlast the trial.
 func (t *terms) judge(settings Settings) {
 	t.verdict = settings.Policy.Judge(t.request)
 	if settings.ReportOnly && settings.Policy.Mode != policy.Open {
@@ -40,6 +41,7 @@ func (t *terms) judge(settings Settings) {
 		open := settings.Policy
 		open.Mode = policy.Open
 		t.verdict = open.Judge(t.request)
+		t.verdict.PathLen, t.verdict.Constraints = t.reported.PathLen, t.reported.Constraints
 	}
 	t.spec.Without, t.spec.PathLen, t.spec.Constraints = t.verdict.Without, t.verdict.PathLen, t.verdict.Constraints
 	if t.verdict.ServersOnly {
@@ -77,8 +79,8 @@ func (s *step) refused(ask dialect.Ask, refusal policy.Refusal) *dialect.Denial 
 }
 
 // note counts what the operator should know of an ask that keeps its certificate: that it would be refused, were the policy
-// more than reported, or that it was issued by other rules and will not be renewed.
-func (s *step) note(ask dialect.Ask, t terms) {
+// more than reported, or that it was issued by other rules, so that it will not be renewed, or with other limits.
+func (s *step) note(ask dialect.Ask, current cert.Issued, t terms) {
 	switch {
 	case len(t.reported.Refusals) > 0:
 		s.reported = append(s.reported, *s.refused(ask, t.reported.Refusals[0]))
@@ -89,6 +91,10 @@ func (s *step) note(ask dialect.Ask, t terms) {
 	}
 	if !t.verdict.Allowed() {
 		s.lapsing = append(s.lapsing, *s.refused(ask, t.verdict.Refusals[0]))
+		return
+	}
+	if leaf, err := cert.Parse(current.Certificate); ask.Kind == cert.Intermediate && err == nil && !cert.HasLimits(leaf, t.spec) {
+		s.unlike = append(s.unlike, cert.SerialText(leaf.SerialNumber))
 	}
 }
 
@@ -102,6 +108,10 @@ func (s *step) reportPolicy() {
 	}
 	if len(s.lapsing) > 0 {
 		s.report(juju.Active, "%s will not be renewed: %s", count(len(s.lapsing), "certificate"), s.lapsing[0])
+	}
+	if len(s.unlike) > 0 {
+		s.report(juju.Active, "%s of others with other limits than the policy gives now, until the renewal; to replace one at once: "+
+			"juju run %s/leader revoke serial=%s reason=superseded", count(len(s.unlike), "CA certificate"), s.snap.Application(), s.unlike[0])
 	}
 }
 

@@ -25,6 +25,8 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	}
 	relation = s.shelf.restore(relation)
 	reading := dialect.Read(relation)
+	known := s.writtenMakers(relation.ID)
+	known.attribute(reading.Asks)
 	published := dialect.NewIndex(relation)
 	asks, denials := s.admit(reading, published)
 	if !ready {
@@ -35,6 +37,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	denials = append(denials, refused...)
 	publication := dialect.Publication{Reading: reading, Capabilities: s.capabilities(relation)}
 	holders := s.holdersOf(relation, published, reading.Asks, asks)
+	s.forsaken(relation, published, known, reading.Asks)
 	for _, ask := range asks {
 		grant, denial := s.grant(published, ask, holders)
 		if denial != nil {
@@ -46,6 +49,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 		}
 	}
 	s.saveNodes(relation.ID, holders, publication.Grants)
+	s.saveMakers(relation, known, publication.Grants)
 	if _, exposed := published.Client(); exposed && !s.settings.Legacy {
 		s.exposed++
 	}
@@ -99,7 +103,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		verdict := s.judge(current, spec, ask)
 		switch {
 		case verdict.keep:
-			s.note(ask, terms)
+			s.note(ask, current, terms)
 			s.wake(verdict.renew)
 			return s.dress(ask, current), nil
 		case verdict.held:
@@ -122,6 +126,9 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		}
 		wanted := s.sign(ask, spec, verdict)
 		wanted.Rule = terms.verdict.Rule
+		if reason, refused := s.snap.Local[RefusedKey+string(wanted.ID())]; refused {
+			return s.dress(ask, current), s.deny(ask, dialect.Unsignable, reason)
+		}
 		if denial := s.tooOften(ask, wanted, verdict); denial != nil {
 			return s.dress(ask, current), denial
 		}
@@ -201,6 +208,7 @@ func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer)
 	switch answer.State {
 	case order.Failed:
 		if answer.Failure.Final() {
+			s.hopeless++
 			return s.deny(ask, dialect.Unsignable, answer.Failure.Message)
 		}
 		s.tryAgain(answer)

@@ -100,13 +100,15 @@ func (s *step) published(wanted func(juju.Relation, dialect.Held) bool) []issued
 	return all
 }
 
-// belongs reports whether a certificate answers a unit, by Juju's name or the one that it goes by in its own model.
+// belongs reports whether a certificate answers a unit, by Juju's name or the one that it goes by in its own model. One that
+// answers another's request, which the unit makes as its own, does not.
 func (s *step) belongs(relation juju.Relation, held dialect.Held, unit string) bool {
 	if held.Dialect == dialect.Legacy {
 		return held.Unit == dialect.Munge(unit)
 	}
+	known := s.writtenMakers(relation.ID)
 	for _, ask := range dialect.Read(relation).Asks {
-		if ask.Unit == unit && ask.Dialect == dialect.CSR {
+		if ask.Dialect == dialect.CSR && known.of(ask) == unit {
 			current := current(dialect.NewIndex(relation), ask)
 			if leaf, err := cert.Parse(current.Certificate); err == nil && leaf.Equal(held.Leaf) {
 				return true

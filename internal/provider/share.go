@@ -48,8 +48,11 @@ func (s *step) share() {
 }
 
 // nextShare is when the next turn has its share: at once while the rest gets less. When nothing of this turn's share was
-// signed, the next one would be the same again.
+// signed or refused for good, the next one would be the same again.
 func (s *step) nextShare() time.Time {
+	if s.hopeless > 0 {
+		return s.now
+	}
 	for _, answer := range s.answers {
 		if answer.State == order.Done && answer.Issued.Certificate != "" {
 			return s.now

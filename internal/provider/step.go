@@ -2,7 +2,8 @@
 
 // Package provider decides for the authority: which asks are granted, what has to be signed for it, what every
 // relation shall show. Step is pure. Where to look next: step.go for the order of things, judge.go for when a
-// certificate is kept, renewed or replaced.
+// certificate is kept, renewed or replaced, policy.go for who may have it, nodes.go and makers.go for whose it is, audit.go
+// for what is put on record, and vault.go for a CA that Vault keeps.
 package provider
 
 import (
@@ -65,11 +66,13 @@ type step struct {
 	granted  int // certificates published
 	waiting  int // being signed
 	signed   int // for those who ask, in this turn
+	hopeless int // of these: refused for good, so that they are not given again
 	exposed  int // relations with private keys published although the legacy dialect is off
 	repeats  int // asks in circles
 	denials  []dialect.Denial
 	reported []dialect.Denial // what would be refused, were the policy more than reported
 	lapsing  []dialect.Denial // what has a certificate that will not be renewed
+	unlike   []string         // serial numbers of CA certificates with other limits than they would have now
 	decided  map[string]bool  // topics of what is recorded in this turn
 	denied   map[string]int   // refusals that are recorded in this turn, by asker
 

@@ -164,6 +164,29 @@ func TestOrganizationsComeWhenTheyAreAllowed(t *testing.T) {
 	require.Equal(t, second[request].Raw, third[request].Raw, "it stays until its renewal")
 }
 
+// What cannot become a certificate is refused before anybody tries to make one.
+func TestWhatWouldNameNobodyIsNotOrdered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	groups := clientRequest(t, "", "ops")
+	w.asks(7, "web", map[string][]string{"web/0": {groups}})
+	turn(t, w, noon)
+	granted, faults := w.answers(7)
+	require.Empty(t, granted)
+	require.Contains(t, faults[groups], `102 name-not-allowed: nothing is left of the subject without the organization "ops"`)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	request := encodeRequest(t, &x509.CertificateRequest{DNSNames: []string{"ca.example.com"}}, key)
+	w.snap.Config = map[string]any{"intermediate-applications": "vault"}
+	w.asks(8, "vault", nil)
+	w.snap.Relations[len(w.snap.Relations)-1].RemoteUnits["vault/0"] = juju.Bag{"certificate_signing_requests": jsonText(t, []any{
+		map[string]any{"certificate_signing_request": request, "ca": true},
+	})}
+	turn(t, w, noon)
+	_, faults = w.answers(8)
+	require.Contains(t, faults[request], "102 name-not-allowed: the subject is empty", "a CA has to have one")
+}
+
 // Who is root on one worker must not become the node of another.
 func TestANodesNameIsOneUnits(t *testing.T) {
 	t.Parallel()
@@ -342,6 +365,64 @@ func TestAnIntermediateIsConstrained(t *testing.T) {
 	require.Equal(t, []string{"example.com"}, ca.PermittedDNSDomains)
 	require.Len(t, ca.ExcludedIPRanges, 2, "no addresses are listed, so none are allowed")
 	atRest(t, w, noon)
+}
+
+// A CA lives longer than any trial of a policy, so that one which is only reported limits it all the same.
+func TestACAIsLimitedWhileThePolicyIsOnlyReported(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.snap.Config = map[string]any{
+		"policy": "strict", "policy-report-only": true, "allowed-domains": "example.com", "intermediate-applications": "vault",
+		"policy-rules": `- {applications: [vault], identities: ["Issuing CA"]}`,
+	}
+	w.snap.Relations = append(w.snap.Relations, legacyRelation(7, map[string]juju.Bag{
+		"vault/0": {"unit_name": "vault_0", "intermediate_cert_requests": `{"Issuing CA": {"sans": []}}`},
+	}))
+	w.snap.Relations[1].RemoteApp = "vault"
+	turn(t, w, noon)
+	ca := intermediateOf(t, w)
+	require.Equal(t, []string{"example.com"}, ca.PermittedDNSDomains)
+	require.Len(t, ca.ExcludedIPRanges, 2)
+	atRest(t, w, noon)
+}
+
+// A CA keeps its limits until its renewal, because all that it issued would go with it, and gets those of the policy then.
+func TestACAGetsOtherLimitsAtItsRenewal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.snap.Config = map[string]any{"intermediate-applications": "vault"}
+	w.snap.Relations = append(w.snap.Relations, legacyRelation(7, map[string]juju.Bag{
+		"vault/0": {"unit_name": "vault_0", "intermediate_cert_requests": `{"Issuing CA": {"sans": []}}`},
+	}))
+	w.snap.Relations[1].RemoteApp = "vault"
+	turn(t, w, noon)
+	wide := intermediateOf(t, w)
+	require.Empty(t, wide.PermittedDNSDomains)
+	require.NotContains(t, w.snap.Status.Message, "other limits")
+
+	w.snap.Config["policy-rules"] = `- {applications: [vault], ca: {path-length: 0, domains: [example.com]}}`
+	turn(t, w, noon.Add(time.Hour))
+	require.Equal(t, wide.Raw, intermediateOf(t, w).Raw)
+	require.Contains(t, w.snap.Status.Message, "1 CA certificate of others with other limits than the policy gives now")
+	require.Contains(t, w.snap.Status.Message, "revoke serial="+cert.SerialText(wide.SerialNumber))
+	atRest(t, w, noon.Add(time.Hour))
+
+	due := cert.RenewAt(wide)
+	turn(t, w, due)
+	narrow := intermediateOf(t, w)
+	require.Equal(t, []string{"example.com"}, narrow.PermittedDNSDomains)
+	require.True(t, cert.SameKey(wide.PublicKey, narrow.PublicKey))
+	require.NotContains(t, w.snap.Status.Message, "other limits")
+	atRest(t, w, due)
+}
+
+// intermediateOf is the CA certificate that vault/0 has in the legacy dialect.
+func intermediateOf(t *testing.T, w *world) *x509.Certificate {
+	t.Helper()
+	var answers map[string]struct{ Cert string }
+	require.NoError(t, json.Unmarshal([]byte(w.snap.Relations[1].OwnUnit["vault_0.processed_intermediate_requests"]), &answers))
+	require.Len(t, answers, 1)
+	return leafOf(t, answers["Issuing CA"].Cert)
 }
 
 func jsonText(t *testing.T, value any) string {
