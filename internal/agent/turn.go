@@ -30,7 +30,7 @@ const trusted = 15 * time.Second
 const maxRounds = 11
 
 // abreast is how many signatures are made side by side: a CA on another machine has the time of the way there, too.
-const abreast = 8
+const abreast = 16
 
 // outboxLife is how long an answer's private key is kept to answer the same order again. A hook's changes come into
 // force only after its turn, so they may yet be lost.

@@ -23,7 +23,7 @@ import (
 )
 
 // abreast is how many signatures agents have made side by side.
-const abreast = 24
+const abreast = 16
 
 // rate is what one slice of time came to, a second.
 func rate(slice time.Duration, atOnce int, sign func(n int64) error) (float64, error) {
