@@ -96,7 +96,7 @@ func (p *program) vaultSetupCommand() *cobra.Command {
 			"authority. With --apply it does Vault's part itself, with an administrator's token that is read from a file or the standard\n" +
 			"input, writes the AppRole's credentials to a folder that only you can read, and prints Juju's part.",
 		Example: "  signet vault-setup --address https://vault.example.com:8200\n" +
-			"  vault print token | signet vault-setup --apply --address https://vault.example.com:8200 --ca-file ca.pem --token-file - --credentials creds",
+			"  vault print token | signet vault-setup --apply --address https://vault.example.com:8200 --ca-file ca.pem --token-file - --credentials-path creds",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := g.read(); err != nil {
@@ -114,7 +114,7 @@ func (p *program) vaultSetupCommand() *cobra.Command {
 	flags.StringSliceVar(&g.addresses, "address", nil, "URL of Vault (option vault-address)")
 	flags.StringVar(&g.caFile, "ca-file", "", "file with the CA of Vault's own certificate (option vault-ca; default: the machine's trust store)")
 	flags.StringVar(&g.tokenFile, "token-file", "", "file with an administrator's token, or - for the standard input")
-	flags.StringVar(&g.credentials, "credentials", "vault-credentials", "folder to write role-id and secret-id to")
+	flags.StringVar(&g.credentials, "credentials-path", "vault-credentials", "folder to write role-id and secret-id to")
 	return command
 }
 

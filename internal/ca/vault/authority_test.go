@@ -17,6 +17,7 @@ import (
 	"github.com/signet-charm/signet/internal/ca/vault"
 	"github.com/signet-charm/signet/internal/ca/vault/vaulttest"
 	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/ledger"
 	"github.com/signet-charm/signet/internal/order"
 )
 
@@ -185,9 +186,11 @@ func TestWhatVaultWouldCopyIsNotShownToIt(t *testing.T) {
 	require.True(t, failure.Final())
 	require.Contains(t, failure.Message, "make a request without it")
 	require.NotContains(t, strings.Join(fake.Calls(), "\n"), "sign-verbatim")
+	b.fails(carrier, o)
 	entries, err := b.folder.Journal().Order(string(o.ID()))
 	require.NoError(t, err)
-	require.Empty(t, entries, "it is not recorded again and again")
+	require.Len(t, entries, 1, "it is not recorded again and again")
+	require.Equal(t, ledger.Refused, entries[0].Event)
 }
 
 // What an operator is told to grant is enough for all that these tests do, and the steps that grant it can be done twice.
