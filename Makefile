@@ -115,8 +115,9 @@ fips: ## Run all tests in FIPS 140-3 mode, with fips140=only where Juju's librar
 	.ci/fips $(PACKAGES)
 
 .PHONY: bench
-bench: ## Run all benchmarks for BENCHTIME each (PACKAGES)
+bench: $(VAULT) ## Run all benchmarks for BENCHTIME each (PACKAGES), and issue through a real Vault
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES)
+	SIGNET_VAULT=$(VAULT) go test -count=1 -v -run '^TestVaultIsTheLimit$$' ./internal/ca/vault
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Check format, vet and the rules of .golangci.yml (PACKAGES)

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -320,14 +321,14 @@ func shapeOf(made, wanted *x509.Certificate) string {
 		made.PublicKeyAlgorithm, len(made.RawSubject) > 2)
 	hash.Write(made.RawIssuer)
 	for _, extension := range made.Extensions {
-		value := extension.Value
+		value := hex.EncodeToString(extension.Value)
 		switch standing := extensionOf(wanted, extension.Id); {
-		case bytes.Equal(value, standing):
-			value = nil
+		case bytes.Equal(extension.Value, standing):
+			value = ""
 		case extension.Id.Equal(oidSubjectKeyID) || extension.Id.Equal(oidAuthorityKeyID):
-			value = []byte{byte(len(value))}
+			value = strconv.Itoa(len(extension.Value))
 		}
-		fmt.Fprintln(hash, extension.Id, extension.Critical, hex.EncodeToString(value))
+		fmt.Fprintln(hash, extension.Id, extension.Critical, value)
 	}
 	return hex.EncodeToString(hash.Sum(nil))
 }

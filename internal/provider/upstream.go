@@ -108,7 +108,7 @@ func (s *step) takeOffers(relation juju.Relation, wants []dialect.Want, asking [
 // made for the request.
 func (s *step) takeOffer(one *slot, offer dialect.Offer) (bool, error) {
 	if offer.Dialect == dialect.Legacy && one.Vault != nil {
-		return false, errors.New("Vault keeps the CA's key, and it came with another one: integrate a provider that signs requests")
+		return false, errors.New("it came with a key of its own, but Vault keeps the CA's: integrate a provider that signs requests")
 	}
 	if offer.Dialect == dialect.Legacy && one.Certificate != "" && one.Certificate != offer.Issued.Certificate {
 		return false, errors.New("it has another key than the CA in service: run rotate-ca to take it up")

@@ -265,43 +265,43 @@ func (s *step) consulted(place order.Place) (order.Answer, bool) {
 
 // hear takes up what Vault says of a CA: that it was certified, by whom, or certified anew. An error says that another one
 // is in its place.
-func (one *slot) hear(answer order.Answer, now time.Time) error {
+func (s *slot) hear(answer order.Answer, now time.Time) error {
 	found := answer.Authority
-	if found.Certificate == "" && one.Certificate == "" {
+	if found.Certificate == "" && s.Certificate == "" {
 		return nil
 	}
 	if found.Certificate == "" {
-		return fmt.Errorf("it is gone from Vault's mount %s: restore Vault from a backup, or run rotate-ca for a new one", one.Vault.Mount)
+		return fmt.Errorf("it is gone from Vault's mount %s: restore Vault from a backup, or run rotate-ca for a new one", s.Vault.Mount)
 	}
 	certificate, err := cert.Parse(found.Certificate)
 	if err != nil {
 		return err
 	}
-	public, err := one.publicKey()
+	public, err := s.publicKey()
 	if err != nil {
 		return err
 	}
 	if !cert.SameKey(certificate.PublicKey, public) {
-		if one.Certificate == "" { // a mount keeps the CA that it has while another one waits to be certified
+		if s.Certificate == "" { // a mount keeps the CA that it has while another one waits to be certified
 			return nil
 		}
-		return fmt.Errorf("Vault's mount %s has another CA now: run rotate-ca to take that one up", one.Vault.Mount)
+		return fmt.Errorf("another one has its place in Vault's mount %s: run rotate-ca to take that one up", s.Vault.Mount)
 	}
-	one.Vault.Issuer = answer.Consulted.Issuer
-	if found.Certificate == one.Certificate {
-		if len(found.Issuers) > len(one.Issuers) { // the root may become known later
-			one.Issuers = found.Issuers
+	s.Vault.Issuer = answer.Consulted.Issuer
+	if found.Certificate == s.Certificate {
+		if len(found.Issuers) > len(s.Issuers) { // the root may become known later
+			s.Issuers = found.Issuers
 		}
 		return nil
 	}
-	if before, err := cert.Parse(one.Certificate); err == nil &&
+	if before, err := cert.Parse(s.Certificate); err == nil &&
 		(!bytes.Equal(before.RawSubject, certificate.RawSubject) || !certificate.NotAfter.After(before.NotAfter)) {
-		return fmt.Errorf("Vault's mount %s has another certificate of the same key: put the former one back, or run rotate-ca", one.Vault.Mount)
+		return fmt.Errorf("another certificate of its key is in Vault's mount %s: put the former one back, or run rotate-ca", s.Vault.Mount)
 	}
 	if now.After(certificate.NotAfter) {
 		return errors.New("the certificate that Vault has of it has expired")
 	}
-	one.Certificate, one.Issuers = found.Certificate, found.Issuers
+	s.Certificate, s.Issuers = found.Certificate, found.Issuers
 	return nil
 }
 

@@ -49,7 +49,7 @@ func New(config Config) *Carrier {
 		config.Timeout = 10 * time.Second
 	}
 	if config.Jitter == nil {
-		config.Jitter = func(most time.Duration) time.Duration { return most/10 + rand.N(most) }
+		config.Jitter = func(most time.Duration) time.Duration { return most/10 + rand.N(most) } //nolint:gosec // nobody gains by guessing it
 	}
 	return &Carrier{Embedded: config.Embedded, config: config, servers: map[string]*server{}}
 }
