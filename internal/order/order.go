@@ -84,7 +84,7 @@ type Answer struct {
 	Laid       string         // Trust: counts how often files were laid or removed
 	Found      Found          // ReadAuthority
 	Archive    Archive        // ReadArchive
-	Consulted  Consulted      // Consult; CreateAuthority and InstallAuthority in Vault; Revoke: its CRL
+	Consulted  Consulted      // Consult; CreateAuthority and InstallAuthority in Vault; Revoke (its CRL alone)
 	Again      time.Time      // when to order the same again at the earliest, where that is known
 	Names      []string       // WriteArchive, ListArchives, DeleteArchive: the backups concerned
 }

@@ -216,7 +216,7 @@ func (s *step) tryAgain(answer order.Answer) {
 // consult asks Vault about each CA that it keeps. One that it does not answer for cannot sign now.
 func (s *step) consult() {
 	for _, one := range s.record.slots() {
-		if one.Vault == nil || one.Generation == 0 {
+		if _, heard := s.heard[one.Generation]; one.Vault == nil || one.Generation == 0 || heard { // made in this very turn
 			continue
 		}
 		answer, done := s.consulted(*one.Vault)

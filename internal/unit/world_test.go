@@ -13,7 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/signet-charm/signet/internal/agent"
 	"github.com/signet-charm/signet/internal/ca"
+	"github.com/signet-charm/signet/internal/ca/vault"
 	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/disk"
 	"github.com/signet-charm/signet/internal/host"
@@ -27,6 +29,7 @@ type world struct {
 	snap      juju.Snapshot
 	folder    *disk.Folder
 	authority *ca.Embedded
+	vault     *vault.Carrier // carries what is for Vault; nil for nobody
 	machine   *host.Machine
 	root      string   // stands for the machine's root folder
 	ran       []string // the machine's programs that ran, since the test looked
@@ -127,14 +130,23 @@ func (w *world) carry(wanted order.Order) order.Answer {
 		if w.refuse != nil && w.refuse(o) {
 			return order.Answer{Order: o.ID(), State: order.Failed, Failure: &order.Failure{Code: "test", Message: "refused by the test"}}
 		}
-		return w.authority.Carry(context.Background(), o)
-	case order.CreateAuthority, order.RequestAuthority, order.FetchKey, order.KeepKey, order.CrossSign, order.SignCRL:
-		return w.authority.Carry(context.Background(), o)
+		return w.signatory().Carry(context.Background(), o)
+	case order.CreateAuthority, order.RequestAuthority, order.FetchKey, order.KeepKey, order.CrossSign, order.SignCRL,
+		order.Consult, order.InstallAuthority, order.Revoke, order.Unwrap:
+		return w.signatory().Carry(context.Background(), o)
 	case order.RefreshTrust, order.Reload:
 		return w.machine.Carry(context.Background(), o)
 	default:
 		return w.folder.Carry(context.Background(), o)
 	}
+}
+
+// signatory carries the orders of CAs.
+func (w *world) signatory() agent.Carrier {
+	if w.vault != nil {
+		return w.vault
+	}
+	return w.authority
 }
 
 // survey shows the unit its own disk.

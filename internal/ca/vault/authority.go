@@ -200,8 +200,19 @@ func (a authority) create(ctx context.Context, o order.CreateAuthority, answer *
 	}
 	answer.Authority, err = readChain(certificate, nil)
 	answer.Authority.Generation = o.Generation
-	answer.Consulted.Issuer = text(secret, "issuer_id")
+	a.introduce(ctx, text(secret, "issuer_id"), answer)
 	return err
+}
+
+// introduce tells of a CA that is new at the place what a consultation would. That its list cannot be read is said by the next
+// one.
+func (a authority) introduce(ctx context.Context, issuer string, answer *order.Answer) {
+	a.at.Issuer = issuer
+	list, err := a.crl(ctx)
+	if err != nil {
+		list = ""
+	}
+	answer.Consulted = order.Consulted{Issuer: issuer, CRL: list}
 }
 
 // free reports why a mount cannot be given another CA.
@@ -295,7 +306,8 @@ func (a authority) install(ctx context.Context, o order.InstallAuthority, answer
 		}
 		if found.Certificate == o.Certificate {
 			found.Generation = o.Generation
-			answer.Authority, answer.Consulted.Issuer = found, issuer
+			answer.Authority = found
+			a.introduce(ctx, issuer, answer)
 			return nil
 		}
 	}
