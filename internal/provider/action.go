@@ -52,7 +52,10 @@ func (s *step) act() {
 
 // takeBack forgets what an action changed that has failed, or that waits for an answer: it is done as a whole or not at all.
 func (s *step) takeBack() {
-	s.record, s.keys, s.decision.Secrets, s.decision.Entries = record{}, map[int]cert.Key{}, nil, nil
+	s.record, s.keys, s.decision.Entries = record{}, map[int]cert.Key{}, nil
+	s.decision.Secrets = slices.DeleteFunc(s.decision.Secrets, func(secret juju.Secret) bool {
+		return secret.Label != unwrappedLabel // which Vault gives once, whatever becomes of the action
+	})
 	delete(s.decision.Bags, s.peers.ID)
 	if written := s.peers.OwnApp[authorityKey]; written != "" && !s.damaged {
 		s.readRecord(written)

@@ -343,6 +343,11 @@ func (s *step) makeInVault(generation int, subject cert.Subject, request bool) (
 		s.hearOf(generation, there)
 		return made, true
 	}
+	if s.record.Current.Generation == 0 && s.hasIssuedBefore() {
+		s.report(juju.Blocked, "the CA is gone from Vault's mount %s although certificates were issued: restore Vault, or signet, from a backup; "+
+			"signet makes no second one by itself", place.Mount)
+		return slot{}, false
+	}
 	var wanted order.Order = order.CreateAuthority{
 		Generation: generation, CommonName: subject.CommonName, Organizations: subject.Organizations,
 		KeyType: s.settings.CAKeyType, NotBefore: s.notBefore(), Life: s.settings.CALife, Vault: &vault,

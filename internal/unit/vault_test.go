@@ -171,6 +171,60 @@ func TestWhatIsUnwrappedIsKept(t *testing.T) {
 	require.Len(t, unwrapped, 1)
 }
 
+// What Vault gives once is kept even where the turn's action fails.
+func TestWhatIsUnwrappedOutlivesAFailedAction(t *testing.T) {
+	t.Parallel()
+	w, fake := withVault(t, vaulttest.New, "vault")
+	turn(t, w, noon)
+	given := w.snap.Given[vaultSecret].Content
+	given["wrapped-secret-id"] = fake.Wrap("auth/approle/role/signet/secret-id", nil)
+	delete(given, "secret-id")
+	require.NotEmpty(t, w.act(noon, "revoke", "name", "nobody").Failure)
+	_, found := w.snap.Secret("vault")
+	require.True(t, found)
+}
+
+// A record that is lost finds the CA in Vault again. Where that is lost too, no other one takes its place.
+func TestALostRecordFindsVaultsCA(t *testing.T) {
+	t.Parallel()
+	w, fake := withVault(t, vaulttest.Old, "vault")
+	turn(t, w, noon)
+	before := etcdLeaf(t, w)
+	ca := w.authorities().Current.Certificate
+	w.snap.Relations[0].OwnApp = juju.Bag{}
+	turn(t, w, noon)
+	require.Equal(t, ca, w.authorities().Current.Certificate)
+	require.Equal(t, before, etcdLeaf(t, w))
+
+	fake.Mount("elsewhere")
+	w.snap.Relations[0].OwnApp = juju.Bag{}
+	w.snap.Config["vault-mount"] = "elsewhere"
+	_, err := fake.Root().Logical().WriteWithContext(t.Context(), "sys/policies/acl/signet", map[string]any{
+		"policy": `path "elsewhere/*" { capabilities = ["read", "update", "list"] }`,
+	})
+	require.NoError(t, err)
+	turn(t, w, noon)
+	require.Contains(t, w.snap.Status.Message, "signet makes no second one by itself")
+	require.Equal(t, before, etcdLeaf(t, w))
+}
+
+// The responder that every unit signs OCSP responses with is certified by Vault.
+func TestVaultCertifiesTheResponder(t *testing.T) {
+	t.Parallel()
+	for _, age := range []vaulttest.Age{vaulttest.Old, vaulttest.New} {
+		w, _ := withVault(t, age, "vault")
+		w.snap.Config["listen"] = "0.0.0.0:8880"
+		turn(t, w, noon)
+		require.Equal(t, juju.Active, w.snap.Status.Level, w.snap.Status.Message)
+		secret, found := w.snap.Secret("ocsp-1")
+		require.True(t, found)
+		responder := parsed(t, secret.Content["certificate"])
+		require.Equal(t, []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}, responder.ExtKeyUsage)
+		require.True(t, cert.IssuedBy(responder, parsed(t, w.authorities().Current.Certificate)))
+		require.True(t, turn(t, w, noon).Changes.Empty())
+	}
+}
+
 // Where nothing was issued another authority takes over at once; where something was, it is planned.
 func TestAuthorityMovesToVault(t *testing.T) {
 	t.Parallel()
