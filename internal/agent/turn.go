@@ -188,7 +188,7 @@ func (w *work) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error
 		if len(plan.Orders) == 0 {
 			return plan, nil
 		}
-		for _, wanted := range inCompany(plan.Orders) {
+		for _, wanted := range grouped(plan.Orders) {
 			if err := ctx.Err(); err != nil {
 				return unit.Plan{}, err
 			}
@@ -201,13 +201,13 @@ func (w *work) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error
 	return plan, nil
 }
 
-// inCompany puts orders into groups that are carried one after the other: of signatures at another CA none waits for the one
+// grouped puts orders into groups that are carried one after the other: of signatures at another CA none waits for the one
 // before, all others do.
-func inCompany(orders []order.Order) [][]order.Order {
+func grouped(orders []order.Order) [][]order.Order {
 	var groups [][]order.Order
 	for _, wanted := range orders {
 		last := len(groups) - 1
-		if last >= 0 && len(groups[last]) < maxCompany && elsewhere(wanted) && elsewhere(groups[last][0]) {
+		if last >= 0 && len(groups[last]) < maxGroup && elsewhere(wanted) && elsewhere(groups[last][0]) {
 			groups[last] = append(groups[last], wanted)
 			continue
 		}
@@ -216,8 +216,8 @@ func inCompany(orders []order.Order) [][]order.Order {
 	return groups
 }
 
-// maxCompany is after how many orders a turn that was given up notices.
-const maxCompany = 64
+// maxGroup is after how many orders a turn that was given up notices.
+const maxGroup = 64
 
 func elsewhere(wanted order.Order) bool {
 	sign, ok := wanted.(order.Sign)
