@@ -225,7 +225,8 @@ func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, last led
 		if made, err = at.Find(ctx, draft); err != nil {
 			return ledger.Entry{}, refusal(work, err)
 		}
-	default:
+	}
+	if made == nil && (last.Event != ledger.Submitted || last.Detail != work.taken) { // whose key may be gone
 		if err := note(ledger.Submitted, "", ""); err != nil {
 			return ledger.Entry{}, err
 		}

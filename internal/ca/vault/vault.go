@@ -2,9 +2,9 @@
 
 // Package vault carries the orders of a CA whose key a Vault server keeps. Vault signs, stores what it signed and makes the
 // revocation list; what may be signed is decided before, and private keys of certificates never come from Vault. What one
-// Vault cannot do now is tried again later; no other CA takes its place. Where to look next: server.go for one server under
-// one login, sign.go for certificates, authority.go for CAs, failure.go for what can go wrong, and package ca for what
-// holds whoever signs.
+// Vault cannot do now is tried again later; no other CA takes its place. Where to look next: server.go for one server, login.go
+// for its login, sign.go for certificates, authority.go for CAs, failure.go for what can go wrong, setup.go for what Vault has
+// to grant, and package ca for what holds whoever signs.
 package vault
 
 import (
