@@ -37,7 +37,7 @@ func (a authority) consult(ctx context.Context, answer *order.Answer) error {
 		return nil
 	}
 	a.at.Issuer = issuer
-	answer.Consulted.CRL, err = a.crl(ctx)
+	answer.Consulted.CRL, err = a.recentCRL(ctx)
 	return err
 }
 
@@ -139,6 +139,27 @@ func blocks(text string) []string {
 	return found
 }
 
+// listLife is how long a revocation list is taken for the newest: others may revoke in Vault as well, but it may be long, and
+// turns may be many.
+const listLife = time.Minute
+
+// fetched is a revocation list, and when it was read.
+type fetched struct {
+	text string
+	at   time.Time
+}
+
+// recentCRL gives the revocation list of the CA as it was less than listLife ago.
+func (a authority) recentCRL(ctx context.Context) (string, error) {
+	a.mu.Lock()
+	known, found := a.lists[a.path()]
+	a.mu.Unlock()
+	if age := a.config.Now().Sub(known.at); found && age >= 0 && age < listLife {
+		return known.text, nil
+	}
+	return a.crl(ctx)
+}
+
 // crl gives the revocation list of the CA; empty where Vault makes none. Vault lets one expire unless it is asked for another
 // (auto_rebuild is off, or not known), so it is asked when half of a list's life is over.
 func (a authority) crl(ctx context.Context) (string, error) {
@@ -159,7 +180,14 @@ func (a authority) rotateCRL(ctx context.Context, standing string) (string, erro
 	return a.readCRL(ctx)
 }
 
-func (a authority) readCRL(ctx context.Context) (string, error) {
+func (a authority) readCRL(ctx context.Context) (list string, err error) {
+	defer func() {
+		if err == nil {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.lists[a.path()] = fetched{list, a.config.Now()}
+		}
+	}()
 	at, member := path.Join(a.at.Mount, "cert", "crl"), "certificate"
 	if a.at.Issuer != "" {
 		at, member = a.path("crl"), "crl"

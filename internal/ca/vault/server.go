@@ -47,7 +47,8 @@ type server struct {
 	closed   time.Time // before this nobody is asked
 	failures int       // in a row
 	why      *order.Failure
-	issuers  *bool // mounts have several CAs; nil while that is not known
+	issuers  *bool              // mounts have several CAs; nil while that is not known
+	lists    map[string]fetched // by the CA's path
 
 	login sync.Mutex // one at a time
 
@@ -77,7 +78,7 @@ func newServer(at order.Vault, config Config) (*server, error) {
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: trust, ForceAttemptHTTP2: true,
 		TLSHandshakeTimeout: config.Timeout, MaxIdleConnsPerHost: 16, IdleConnTimeout: 90 * time.Second,
 	}
-	made := &server{at: at, config: config, pool: pool, found: strays{read: map[string]bool{}}}
+	made := &server{at: at, config: config, pool: pool, found: strays{read: map[string]bool{}}, lists: map[string]fetched{}}
 	for _, address := range at.Addresses {
 		if parsed, err := url.Parse(address); err != nil || parsed.Scheme != "https" || parsed.Host == "" {
 			return nil, order.Fail("vault-config", "%q is no https URL: see vault-address", address)
