@@ -88,4 +88,6 @@ type Outcome struct {
 	Status juju.Status // as it now stands in Juju
 	Wake   time.Time   // take another turn no later than this; zero means never
 	Result juju.Result // of an action
+
+	Published bool // databags were written
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,13 @@ const (
 	firstLook    = 10 * time.Second // who watches the model reports at once; this is for when nobody does
 	firstPause   = time.Second
 	longestPause = 5 * time.Minute
+)
+
+// How long a turn waits for more of what woke it, so that many who ask at once are answered with one rewrite of a databag, which
+// every unit of the other side reads. While one turn that published follows the other it doubles, between these bounds.
+const (
+	firstWindow   = 2 * time.Millisecond
+	longestWindow = time.Second
 )
 
 // Service is a unit's long-running agent.
@@ -51,11 +59,14 @@ func (s *Service) Serve(ctx context.Context) error {
 	hooks.Go(func() { s.accept(ctx, &hooks) })
 	context.AfterFunc(ctx, func() { s.Hooks.Close() })
 
-	failures := 0
+	failures, window := 0, firstWindow
 	for pause := firstLook; ; {
 		timer := time.NewTimer(pause)
-		asked := s.await(ctx, timer.C)
+		asked, woken := s.await(ctx, timer.C)
 		timer.Stop()
+		if woken {
+			asked = s.gather(ctx, window, asked)
+		}
 		if ctx.Err() != nil {
 			for _, hook := range asked {
 				hook.reply <- result{err: context.Cause(ctx)}
@@ -67,7 +78,34 @@ func (s *Service) Serve(ctx context.Context) error {
 			return nil
 		}
 		pause = s.rest(outcome, err, &failures)
+		window = nextWindow(window, outcome.Published && len(s.Changes) > 0)
 	}
+}
+
+// nextWindow is how long the next turn waits for more. It is busy when the last one published, and there is more already.
+func nextWindow(window time.Duration, busy bool) time.Duration {
+	if !busy {
+		return firstWindow
+	}
+	return min(2*window, longestWindow)
+}
+
+// gather waits for more reasons to take a turn. Who asks for an action is not kept waiting.
+func (s *Service) gather(ctx context.Context, window time.Duration, asked []waiter) []waiter {
+	timer := time.NewTimer(window)
+	defer timer.Stop()
+	for !slices.ContainsFunc(asked, func(one waiter) bool { return one.action != nil }) {
+		select {
+		case <-ctx.Done():
+			return asked
+		case <-timer.C:
+			return asked
+		case <-s.Changes:
+		case hook := <-s.waiting:
+			asked = append(asked, hook)
+		}
+	}
+	return asked
 }
 
 // turns takes a turn for each action, for it has an outcome of its own, and one for all else; the last one's outcome is
@@ -113,22 +151,22 @@ func (s *Service) rest(outcome Outcome, err error, failures *int) time.Duration 
 	return max(min(look, outcome.Wake.Sub(s.Unit.Now())), time.Second)
 }
 
-// await waits for a reason to take a turn, and gives the hooks that asked for it.
-func (s *Service) await(ctx context.Context, wake <-chan time.Time) []waiter {
-	var asked []waiter
+// await waits for a reason to take a turn, and gives the hooks that asked for it. Woken is false where it was only time.
+func (s *Service) await(ctx context.Context, wake <-chan time.Time) (asked []waiter, woken bool) {
 	select {
 	case <-ctx.Done():
 	case <-wake:
 	case <-s.Changes:
+		woken = true
 	case hook := <-s.waiting:
-		asked = append(asked, hook)
+		asked, woken = append(asked, hook), true
 	}
 	for { // one turn serves all who ask before it begins
 		select {
 		case hook := <-s.waiting:
 			asked = append(asked, hook)
 		default:
-			return asked
+			return asked, woken
 		}
 	}
 }

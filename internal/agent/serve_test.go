@@ -53,6 +53,7 @@ func TestServeTakesATurnForEachReason(t *testing.T) {
 		require.Equal(t, 0, f.count(), "whoever watches the model reports at once; there is nothing to see before")
 
 		changes <- struct{}{}
+		time.Sleep(10 * time.Millisecond)
 		synctest.Wait()
 		require.Equal(t, 1, f.count())
 
@@ -62,6 +63,27 @@ func TestServeTakesATurnForEachReason(t *testing.T) {
 		time.Sleep(25 * time.Hour)
 		synctest.Wait()
 		require.Equal(t, 3, f.count(), "a missed event is found in a day")
+	})
+}
+
+// Who asks while a turn waits for more is served by that turn. While turns publish and more is there already, they wait longer.
+func TestServeGathersReasons(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := idle()
+		changes, hooks := serving(t, f)
+		answers := make(chan string)
+		changes <- struct{}{}
+		time.Sleep(time.Millisecond)
+		for range 5 {
+			go func() { answers <- ask(t, hooks) }()
+		}
+		changes <- struct{}{}
+		for range 5 {
+			require.NotEmpty(t, <-answers)
+		}
+		synctest.Wait()
+		require.Equal(t, 1, f.count())
 	})
 }
 

@@ -101,7 +101,7 @@ func (w *work) attempt(ctx context.Context) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	outcome := Outcome{Status: snap.Status, Wake: plan.Wake}
+	outcome := Outcome{Status: snap.Status, Wake: plan.Wake, Published: len(plan.Changes.Relations) > 0}
 	if plan.Changes.Status != nil {
 		outcome.Status = *plan.Changes.Status
 	}
