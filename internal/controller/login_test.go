@@ -104,7 +104,6 @@ func TestAgentConfIsReadAsJujuReadsIt(t *testing.T) {
 		"with a password of the characters of YAML": func(p *agent.AgentConfigParams) { p.Password = "a: #'\"\\&*!|>%@`{[é\n" },
 		"with values that signet does not care about": func(p *agent.AgentConfigParams) {
 			p.Values = map[string]string{"SOME": "value"}
-			p.LoggingConfig = "<root>=TRACE"
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
