@@ -18,6 +18,7 @@ import (
 	"github.com/signet-charm/signet/internal/hooktool"
 	"github.com/signet-charm/signet/internal/host"
 	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/launch"
 )
 
 func (p *program) hookCommand() *cobra.Command {
@@ -116,6 +117,7 @@ func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at plac
 // openSession opens the hook tools for a turn. Only now the charm's metadata is read, of which a hook has no use that
 // leaves its turn to the agent.
 func openSession(env hooktool.Environment, at place) (*hooktool.Session, error) {
+	launch.Over()
 	var err error
 	if env.Endpoints, err = endpoints(env.CharmDir); err != nil {
 		return nil, err
