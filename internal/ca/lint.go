@@ -18,8 +18,8 @@ import (
 
 	zx509 "github.com/zmap/zcrypto/x509"
 	"github.com/zmap/zlint/v3/lint"
-	_ "github.com/zmap/zlint/v3/lints/community"
-	_ "github.com/zmap/zlint/v3/lints/rfc"
+	_ "github.com/zmap/zlint/v3/lints/community" // registers its lints
+	_ "github.com/zmap/zlint/v3/lints/rfc"       // registers its lints
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/order"
