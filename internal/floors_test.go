@@ -61,6 +61,7 @@ func floors() rulebook {
 			"hooktool":   4,
 			"host":       4,
 			"httpd":      4,
+			"launch":     4,
 			"takeover":   4,
 			"agent":      5,
 			"charmpack":  6,

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math/big"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,34 @@ func TestCheckpointsAreFoundInALog(t *testing.T) {
 	found := audit.Find("unit-signet-0: 12:00:00 INFO unit.signet/0.juju-log " + line + "\noutput: " + text + "\nsignet-checkpoint-v1 unit=x\n")
 	require.Len(t, found, 1)
 	require.Equal(t, text, found[0].Text)
+}
+
+func TestAPartOfACheckpointHasItsLength(t *testing.T) {
+	t.Parallel()
+	key := generate(t, cert.P256)
+	text, err := audit.Sign(checkpoint(), authority(t, key), key, rand.Reader)
+	require.NoError(t, err)
+	for sentence, field := range map[string]string{
+		"an application's name is too long": "unit=" + strings.Repeat("a", 129) + "/0",
+		"a unit's number is too long":       "unit=signet/1234567890",
+		"a model is too long":               "model=" + strings.Repeat("a", 65),
+		"the lines are too many":            "lines=12345678901",
+		"a sum is too short":                "sum=" + strings.Repeat("a", 63),
+		"a sum is too long":                 "sum=" + strings.Repeat("a", 65),
+		"a key's hash is too short":         "key=" + strings.Repeat("a", 63),
+		"a time is too long":                "time=2026-11-26T12:00:00ZZ",
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			name, _, _ := strings.Cut(field, "=")
+			odd := regexp.MustCompile(name+"=[^ ]+").ReplaceAllLiteralString(text, field)
+			require.NotEqual(t, text, odd)
+			_, err := audit.Parse(odd)
+			require.Error(t, err)
+			require.Empty(t, audit.Find(odd))
+			require.Len(t, audit.Find(odd+" "+text), 1)
+		})
+	}
 }
 
 // Each event has the name and the level that the vocabulary gives it.

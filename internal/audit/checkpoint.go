@@ -41,8 +41,12 @@ const (
 	signedPrefix = "signet audit record\n"
 )
 
-var pattern = regexp.MustCompile(marker + ` unit=([a-z0-9-]{1,128}/[0-9]{1,9}) model=([A-Za-z0-9-]{1,64}) lines=([1-9][0-9]{0,9}) ` +
-	`sum=([0-9a-f]{64}) time=([0-9TZ:-]{20}) key=([0-9a-f]{64}) signature=([A-Za-z0-9+/]+={0,2})`)
+// pattern finds checkpoints in a text; read knows how long their parts may be. Bounded repetitions would take ten times as
+// long to compile, and a variable would be compiled at each start of the program.
+func pattern() *regexp.Regexp {
+	return regexp.MustCompile(marker + ` unit=([a-z0-9-]+/[0-9]+) model=([A-Za-z0-9-]+) lines=([1-9][0-9]*) ` +
+		`sum=([0-9a-f]+) time=([0-9TZ:-]+) key=([0-9a-f]+) signature=([A-Za-z0-9+/]+={0,2})`)
+}
 
 // Signed is a checkpoint with its signature, as it was read.
 type Signed struct {
@@ -80,11 +84,11 @@ func Sign(c Checkpoint, ca *x509.Certificate, key crypto.Signer, random io.Reade
 		return "", fmt.Errorf("cannot sign the checkpoint: %w", err)
 	}
 	text := c.body() + " signature=" + base64.StdEncoding.EncodeToString(signature)
-	read, err := Parse(text)
+	parsed, err := Parse(text)
 	if err != nil {
 		return "", err
 	}
-	return text, read.verify(ca, algorithm)
+	return text, parsed.verify(ca, algorithm)
 }
 
 // algorithmOf is how a CA signs checkpoints. A hash of 0 means that its algorithm takes the message as it is.
@@ -102,9 +106,22 @@ func algorithmOf(ca *x509.Certificate) (x509.SignatureAlgorithm, crypto.Hash, er
 
 // Parse reads the text of one checkpoint, and nothing else.
 func Parse(text string) (Signed, error) {
-	found := pattern.FindStringSubmatch(text)
-	if found == nil || found[0] != text || len(text) > maxText {
+	found := pattern().FindStringSubmatch(text)
+	if found == nil || found[0] != text {
 		return Signed{}, errors.New("it is not the text of a checkpoint")
+	}
+	return read(found)
+}
+
+// read makes a checkpoint of what the pattern found.
+func read(found []string) (Signed, error) {
+	text := found[0]
+	app, number, _ := strings.Cut(found[1], "/")
+	if len(app) > 128 || len(number) > 9 || len(found[2]) > 64 || len(found[3]) > 10 || len(text) > maxText {
+		return Signed{}, errors.New("a part of it is too long")
+	}
+	if len(found[4]) != 64 || len(found[6]) != 64 {
+		return Signed{}, errors.New("a hash in it is none of SHA-256")
 	}
 	lines, err := strconv.Atoi(found[3])
 	if err != nil {
@@ -118,14 +135,14 @@ func Parse(text string) (Signed, error) {
 	if err != nil {
 		return Signed{}, errors.New("its signature is not base64")
 	}
-	read := Signed{
+	signed := Signed{
 		Checkpoint: Checkpoint{Unit: found[1], Model: found[2], Lines: lines, Sum: found[4], Time: at, Key: found[6]},
 		Text:       text, signature: signature,
 	}
-	if !strings.HasPrefix(text, read.body()+" ") {
+	if !strings.HasPrefix(text, signed.body()+" ") {
 		return Signed{}, errors.New("it is not written as checkpoints are")
 	}
-	return read, nil
+	return signed, nil
 }
 
 // maxText is longer than the text with the signature of any key of a CA's.
@@ -136,10 +153,10 @@ const maxText = 4096
 func Find(text string) []Signed {
 	var all []Signed
 	seen := map[string]bool{}
-	for _, candidate := range pattern.FindAllString(text, -1) {
-		if read, err := Parse(candidate); err == nil && !seen[candidate] {
-			seen[candidate] = true
-			all = append(all, read)
+	for _, found := range pattern().FindAllStringSubmatch(text, -1) {
+		if signed, err := read(found); err == nil && !seen[signed.Text] {
+			seen[signed.Text] = true
+			all = append(all, signed)
 		}
 	}
 	return all

@@ -17,8 +17,9 @@ import (
 	"time"
 
 	zx509 "github.com/zmap/zcrypto/x509"
-	"github.com/zmap/zlint/v3"
 	"github.com/zmap/zlint/v3/lint"
+	_ "github.com/zmap/zlint/v3/lints/community" // registers its lints
+	_ "github.com/zmap/zlint/v3/lints/rfc"       // registers its lints
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/order"
@@ -50,7 +51,8 @@ func newLinter(random io.Reader) *linter {
 
 // lints are zlint's for the RFCs and for common mistakes. Those of the browsers' forum are wrong for a private authority:
 // they refuse private addresses and single-label names. One that looks for the keys of a public authority takes as
-// long as all others together.
+// long as all others together. Only the packages that hold them are imported, not zlint's own, which imports all: each
+// start of the program, so each hook, would register the others.
 func lints(without ...string) (lint.Registry, error) {
 	return lint.GlobalRegistry().Filter(lint.FilterOptions{
 		IncludeSources: lint.SourceList{
@@ -123,12 +125,14 @@ func (l *linter) zlint(der []byte, foreign, fresh bool) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot load the lints: %w", err)
 	}
-	var results map[string]*lint.LintResult
+	results := map[string]*lint.LintResult{}
 	// It takes fingerprints in MD5 and SHA-1 of all that it reads, for lists of its own: names, which protect nothing.
 	fips140.WithoutEnforcement(func() {
 		var certificate *zx509.Certificate
 		if certificate, err = zx509.ParseCertificate(der); err == nil {
-			results = zlint.LintCertificateEx(certificate, registry).Results
+			for _, each := range registry.CertificateLints().Lints() {
+				results[each.Name] = each.Execute(certificate, registry.GetConfiguration())
+			}
 		}
 	})
 	if err != nil {

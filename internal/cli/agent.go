@@ -15,6 +15,7 @@ import (
 	"github.com/signet-charm/signet/internal/controller"
 	"github.com/signet-charm/signet/internal/httpd"
 	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/launch"
 	"github.com/signet-charm/signet/internal/provider"
 )
 
@@ -50,6 +51,7 @@ func (p *program) agentCommand() *cobra.Command {
 
 // serve runs the agent until the context ends.
 func (p *program) serve(ctx context.Context, at place) (err error) {
+	launch.Over()
 	found, err := endpoints(at.charmDir)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"github.com/signet-charm/signet/internal/hooktool"
 	"github.com/signet-charm/signet/internal/host"
 	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/launch"
 )
 
 func (p *program) hookCommand() *cobra.Command {
@@ -35,13 +36,9 @@ func (p *program) hook(ctx context.Context) error {
 	if charmDir == "" {
 		return fmt.Errorf("%w: not in a hook: JUJU_CHARM_DIR is not set; Juju starts hooks itself", errUsage)
 	}
-	found, err := endpoints(charmDir)
-	if err != nil {
-		return err
-	}
-	env := hooktool.FromLookup(p.lookup, found)
+	env := hooktool.FromLookup(p.lookup, nil)
 	at := p.placeOf(env.Unit, env.CharmDir)
-	err = p.dispatch(ctx, env, at)
+	err := p.dispatch(ctx, env, at)
 	if untold := p.tell(ctx, env, at); untold != nil {
 		p.logger().Warn("Juju's log lacks security events", "error", untold)
 	}
@@ -75,12 +72,11 @@ func (p *program) dispatch(ctx context.Context, env hooktool.Environment, at pla
 
 // action does what an operator asks for, by the agent if one answers, and tells what came of it.
 func (p *program) action(ctx context.Context, env hooktool.Environment, at place) (err error) {
-	env.TempDir = at.stateDir
 	folder, err := p.openFolder(at)
 	if err != nil {
 		return err
 	}
-	session, err := hooktool.Open(env)
+	session, err := openSession(env, at)
 	if err != nil {
 		return err
 	}
@@ -101,8 +97,7 @@ func (p *program) action(ctx context.Context, env hooktool.Environment, at place
 
 // ownTurn takes one turn over the hook tools. Trouble is why the agent did not.
 func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at place, trouble string) (err error) {
-	env.TempDir = at.stateDir // secrets pass through a folder that only root can enter
-	session, err := hooktool.Open(env)
+	session, err := openSession(env, at)
 	if err != nil {
 		return err
 	}
@@ -117,6 +112,18 @@ func (p *program) ownTurn(ctx context.Context, env hooktool.Environment, at plac
 	unit.Trouble = trouble
 	_, err = unit.Turn(ctx)
 	return err
+}
+
+// openSession opens the hook tools for a turn. Only now the charm's metadata is read, of which a hook has no use that
+// leaves its turn to the agent.
+func openSession(env hooktool.Environment, at place) (*hooktool.Session, error) {
+	launch.Over()
+	var err error
+	if env.Endpoints, err = endpoints(env.CharmDir); err != nil {
+		return nil, err
+	}
+	env.TempDir = at.stateDir // secrets pass through a folder that only root can enter
+	return hooktool.Open(env)
 }
 
 // unit joins a session with the unit's folder and the authority: the embedded one, which keeps its keys there, or

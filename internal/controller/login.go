@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"github.com/juju/juju/agent"
 	"github.com/juju/juju/api"
 	"github.com/juju/juju/rpc/jsoncodec"
 	"github.com/juju/juju/rpc/params"
@@ -72,15 +71,15 @@ func readAgentConf(path, unit string) (identity, error) {
 	if err != nil {
 		return identity{}, fmt.Errorf("cannot use %s: %w; the unit agent (jujud) rewrites the file when it starts", path, err)
 	}
-	tag, ok := conf.Tag().(names.UnitTag)
+	tag, ok := conf.tag.(names.UnitTag)
 	if !ok {
-		return identity{}, fmt.Errorf("cannot use %s: it belongs to %q, not to a unit; name the unit's own agent.conf", path, conf.Tag())
+		return identity{}, fmt.Errorf("cannot use %s: it belongs to %q, not to a unit; name the unit's own agent.conf", path, conf.tag)
 	}
 	if unit != "" && tag.Id() != unit {
 		return identity{}, fmt.Errorf("cannot use %s: it belongs to unit %q, not to %q; name the unit's own agent.conf", path, tag.Id(), unit)
 	}
-	info, ok := conf.APIInfo()
-	if !ok {
+	info := conf.info()
+	if len(info.Addrs) == 0 {
 		return identity{}, fmt.Errorf("cannot use %s: it names no controller address; the unit agent (jujud) adds them when it starts", path)
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM([]byte(info.CACert)) {
@@ -91,15 +90,15 @@ func readAgentConf(path, unit string) (identity, error) {
 			return identity{}, fmt.Errorf("cannot use %s: controller address %q is not of TLS", path, address)
 		}
 	}
-	who := identity{unit: tag, info: *info, oldPassword: conf.OldPassword()}
+	who := identity{unit: tag, info: info, oldPassword: conf.OldPassword}
 	if who.info.Password == "" {
 		who.info.Password = who.oldPassword
 	}
 	if who.info.Password == "" {
 		return identity{}, fmt.Errorf("cannot use %s: it holds no password; the unit agent (jujud) writes it", path)
 	}
-	if version := conf.UpgradedToVersion(); version.Major != 0 {
-		who.version = version.String()
+	if conf.Version.Major != 0 {
+		who.version = conf.Version.String()
 	}
 	return who, nil
 }
@@ -131,21 +130,6 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	return data, nil
-}
-
-// parseAgentConf keeps Juju's parser at arm's length: its errors quote the file, and a file cut short, as by a full
-// disk, can make it panic.
-func parseAgentConf(data []byte) (conf agent.Config, err error) {
-	defer func() {
-		if recover() != nil {
-			conf, err = nil, errors.New("it is incomplete")
-		}
-	}()
-	conf, err = agent.ParseConfigData(data)
-	if err != nil {
-		return nil, errors.New("it is not a complete agent configuration")
-	}
-	return conf, nil
 }
 
 // openAPI makes one attempt to log in at the addresses of info, and gives up when the context ends.

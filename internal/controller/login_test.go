@@ -89,6 +89,42 @@ func TestAgentConfSaysWhoConnects(t *testing.T) {
 	require.Contains(t, who.info.CACert, "BEGIN CERTIFICATE")
 }
 
+// Juju's own reader says the same of what Juju's own writer wrote.
+func TestAgentConfIsReadAsJujuReadsIt(t *testing.T) {
+	t.Parallel()
+	for sentence, change := range map[string]func(*agent.AgentConfigParams){
+		"of one controller": nil,
+		"of several": func(p *agent.AgentConfigParams) {
+			p.APIAddresses = []string{"10.0.0.1:17070", "[fd00::1]:17070", "juju.example:443"}
+		},
+		"with a nonce": func(p *agent.AgentConfigParams) { p.Nonce = "0x1:2" },
+		"of a beta":    func(p *agent.AgentConfigParams) { p.UpgradedToVersion = version.MustParse("4.0-beta5.7") },
+		"with a password that looks like a number":  func(p *agent.AgentConfigParams) { p.Password = "12e4" },
+		"with a password that looks like a flag":    func(p *agent.AgentConfigParams) { p.Password = "yes" },
+		"with a password of the characters of YAML": func(p *agent.AgentConfigParams) { p.Password = "a: #'\"\\&*!|>%@`{[é\n" },
+		"with values that signet does not care about": func(p *agent.AgentConfigParams) {
+			p.Values = map[string]string{"SOME": "value"}
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			path := writeConf(t, change, nil)
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			theirs, err := agent.ParseConfigData(text)
+			require.NoError(t, err)
+			info, has := theirs.APIInfo()
+			require.True(t, has)
+			ours, err := parseAgentConf(text)
+			require.NoError(t, err)
+			require.Equal(t, *info, ours.info())
+			require.Equal(t, theirs.OldPassword(), ours.OldPassword)
+			require.Equal(t, theirs.UpgradedToVersion(), *ours.Version)
+			require.Equal(t, theirs.Tag(), ours.tag)
+		})
+	}
+}
+
 func TestAnAgentConfThatCannotBeUsedSaysWhyAndKeepsItsSecrets(t *testing.T) {
 	t.Parallel()
 	machine := func(p *agent.AgentConfigParams) { p.Tag = names.NewMachineTag("0"); p.Nonce = "nonce" }
@@ -107,6 +143,10 @@ func TestAnAgentConfThatCannotBeUsedSaysWhyAndKeepsItsSecrets(t *testing.T) {
 		"empty":                     {edit: func(string) string { return "" }, want: "not a complete agent configuration"},
 		"one line with a password":  {edit: func(string) string { return "apipassword: " + testPassword }, want: "not a complete agent configuration"},
 		"cut short":                 {edit: func(s string) string { return s[:len(s)/3] }, want: "cannot use"},
+		"of another format":         {edit: func(s string) string { return strings.Replace(s, "2.0", "3.0", 1) }, want: "not a complete agent configuration"},
+		"without a model":           {edit: without("model"), want: "not a complete agent configuration"},
+		"without a controller":      {edit: without("controller"), want: "not a complete agent configuration"},
+		"no YAML":                   {edit: func(s string) string { return s + "\n- " + testPassword }, want: "not a complete agent configuration"},
 		"without a version":         {edit: without("upgradedToVersion"), want: "it is incomplete"},
 		"without addresses":         {edit: func(s string) string { return strings.ReplaceAll(s, "- 127.0.0.1:1", "[]") }, want: "cannot use"},
 		"with a CA that is not PEM": {edit: func(s string) string { return strings.ReplaceAll(s, "BEGIN", "BEGUN") }, want: "no CA certificate"},

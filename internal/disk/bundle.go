@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -243,13 +242,15 @@ func (f *Folder) removeGeneration(path string) error {
 	return trouble("remove", path, f.do(Op{Kind: Remove, Path: path}))
 }
 
-var generationTail = regexp.MustCompile(`^[0-9a-f]{32}-[0-9]+$`)
-
 // isGeneration reports whether a file name is that of one of the bundle's folders.
 func isGeneration(bundle, file string) bool {
 	tail, found := strings.CutPrefix(file, "."+bundle+"-")
-	return found && generationTail.MatchString(tail)
+	sum, number, numbered := strings.Cut(tail, "-")
+	return found && numbered && len(sum) == 32 && isHex(sum) && number != "" && strings.TrimLeft(number, "0123456789") == ""
 }
+
+// isHex reports whether a text consists of hexadecimal digits as this program writes them.
+func isHex(text string) bool { return strings.TrimLeft(text, "0123456789abcdef") == "" }
 
 func (f *Folder) readPlaces(name string) (places, error) {
 	path := f.path(bundlesName, name+".json")

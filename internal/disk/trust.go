@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,15 +77,14 @@ func (f *Folder) trust(o order.Trust) (laid string, err error) {
 	return strconv.Itoa(done.Laid), f.writeRecord(trustRecord, done)
 }
 
-var trustTail = regexp.MustCompile(`^[0-9a-f]{16}\.crt$`)
-
 // ownFile reports whether a name in the trust store's folder is one of the unit's, or what a crash left of it.
 func ownFile(name, prefix string) bool {
 	if left, found := strings.CutPrefix(name, "."); found {
 		name = strings.TrimSuffix(left, temporarySuffix)
 	}
 	tail, own := strings.CutPrefix(name, prefix)
-	return own && trustTail.MatchString(tail)
+	sum, named := strings.CutSuffix(tail, ".crt")
+	return own && named && len(sum) == 16 && isHex(sum)
 }
 
 // distrust removes the unit's own files that are not wanted, whether a record names them or not.

@@ -4,7 +4,6 @@ package juju
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -21,9 +20,25 @@ type Given struct {
 	Problem string            // why, and what to do about it: "… run juju grant-secret …"; empty when it can be read
 }
 
-// secretURI is how an option's value names a secret: as Juju prints it, or with the model that it is in. Options that do
-// are of type string: Juju before 3.3 deploys no charm with one of type secret, whose values look the same.
-var secretURI = regexp.MustCompile(`^secret:(?://([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/)?([0-9a-z]{20})$`)
+// parseSecretURI reads how an option's value names a secret: as Juju prints it ("secret:<id>"), or with the model that it
+// is in ("secret://<model's UUID>/<id>"). Options that do are of type string: Juju before 3.3 deploys no charm with one of
+// type secret, whose values look the same.
+func parseSecretURI(value string) (model, id string, is bool) {
+	id, is = strings.CutPrefix(value, "secret:")
+	if rest, elsewhere := strings.CutPrefix(id, "//"); elsewhere {
+		model, id, _ = strings.Cut(rest, "/")
+		is = is && isUUID(model)
+	}
+	return model, id, is && len(id) == 20 && strings.TrimLeft(id, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
+}
+
+// isUUID reports whether a text is a UUID as Juju writes them, in small letters.
+func isUUID(text string) bool {
+	groups := strings.Split(text, "-")
+	return slices.EqualFunc(groups, []int{8, 4, 4, 4, 12}, func(group string, length int) bool {
+		return len(group) == length && strings.TrimLeft(group, "0123456789abcdef") == ""
+	})
+}
 
 // SecretsNamed gives the option values that name a secret: a secret's URI and nothing else, but for white space around it,
 // which Config.Text cuts off as well. They are sorted, and each is there once.
@@ -31,7 +46,7 @@ func SecretsNamed(config map[string]any) []string {
 	var named []string
 	for _, value := range config {
 		text, _ := value.(string)
-		if text = strings.TrimSpace(text); secretURI.MatchString(text) {
+		if text = strings.TrimSpace(text); IsSecretURI(text) {
 			named = append(named, text)
 		}
 	}
@@ -44,8 +59,8 @@ func SecretsNamed(config map[string]any) []string {
 // about a secret, and ends it.
 func (s *Snapshot) Give(read func(uri string) (Given, error)) error {
 	for _, named := range SecretsNamed(s.Config) {
-		parts := secretURI.FindStringSubmatch(named)
-		model, uri := parts[1], "secret:"+parts[2]
+		model, id, _ := parseSecretURI(named)
+		uri := "secret:" + id
 		var given Given
 		switch {
 		case !s.CanSecrets:
@@ -87,4 +102,7 @@ func Unreadable(uri, cause string) Given {
 }
 
 // IsSecretURI reports whether an option's value names a secret.
-func IsSecretURI(value string) bool { return secretURI.MatchString(value) }
+func IsSecretURI(value string) bool {
+	_, _, is := parseSecretURI(value)
+	return is
+}

@@ -4,7 +4,6 @@ package requirer
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,7 +134,24 @@ func readFileAccess(config *juju.Config, settings *Settings) {
 	}
 }
 
-var clientName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+// The letters that names are made of. Regular expressions would be compiled at each start of the program, so at each hook:
+// a bounded repetition of 200 takes longer than what most hooks do.
+const (
+	small    = "abcdefghijklmnopqrstuvwxyz"
+	capital  = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digits   = "0123456789"
+	ofClient = small + digits + "-"
+	ofUnit   = small + capital + digits + `:_.\@-`
+)
+
+// isName reports whether a text begins with one of the characters first, consists of those of all, and is not too long.
+func isName(text, first, all string, longest int) bool {
+	return text != "" && len(text) <= longest && strings.Contains(first, text[:1]) && strings.TrimLeft(text, all) == ""
+}
+
+func isClientName(text string) bool { return isName(text, small, ofClient, 32) }
+
+func isServiceName(text string) bool { return isName(text, small+capital+digits, ofUnit, 200) }
 
 // readClients reads words of the form NAME=COMMON-NAME[,ORGANIZATION…].
 func readClients(config *juju.Config) []Client {
@@ -146,7 +162,7 @@ func readClients(config *juju.Config) []Client {
 		name, subject, found := strings.Cut(word, "=")
 		parts := strings.Split(subject, ",")
 		switch {
-		case !found || !clientName.MatchString(name) || slices.Contains(parts, ""):
+		case !found || !isClientName(name) || slices.Contains(parts, ""):
 			config.Refuse(option, "%q is not NAME=COMMON-NAME or NAME=COMMON-NAME,ORGANIZATION, with a name of small letters, digits and hyphens", word)
 			continue
 		case taken[name]:
@@ -207,8 +223,6 @@ func readLinks(config *juju.Config, clients []Client) []order.LinkAt {
 	return links
 }
 
-var serviceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.\\@-]{0,199}$`)
-
 // readReloads reads words of the form [restart:|reload:]SERVICE[=FILE,…].
 func readReloads(config *juju.Config, clients []Client) []Reload {
 	const option = "reload"
@@ -222,7 +236,7 @@ func readReloads(config *juju.Config, clients []Client) []Reload {
 				break
 			}
 		}
-		if !serviceName.MatchString(service) {
+		if !isServiceName(service) {
 			config.Refuse(option, "%q is not SERVICE, restart:SERVICE or reload:SERVICE, with =FILE,FILE after it or not", word)
 			continue
 		}

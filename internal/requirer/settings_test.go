@@ -3,10 +3,12 @@
 package requirer
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
@@ -88,4 +90,17 @@ func TestOptionsAreReadAsTheySay(t *testing.T) {
 		{"kubelet.service", "reload-or-restart", nil}, {"etcd.service", "restart", []string{"server.crt", "ca.crt"}},
 		{"app@1.service", "reload", nil}, {"snap.kubelet.daemon.service", "reload-or-restart", nil},
 	}, settings.Reloads)
+}
+
+// What regular expressions said before: they are the definition, too slow to compile at each start.
+func TestNamesAreOfTheirLettersAndLength(t *testing.T) {
+	t.Parallel()
+	client := regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+	service := regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.\\@-]{0,199}$`)
+	rapid.Check(t, func(t *rapid.T) {
+		length := rapid.SampledFrom([]int{0, 1, 30, 31, 32, 33, 198, 199, 200, 201}).Draw(t, "length")
+		text := strings.Repeat("a", length) + rapid.StringOfN(rapid.SampledFrom([]rune("aZ09-:_.\\@ /=\né\u212a")), 0, 2, -1).Draw(t, "end")
+		require.Equal(t, client.MatchString(text), isClientName(text), "client %q", text)
+		require.Equal(t, service.MatchString(text), isServiceName(text), "service %q", text)
+	})
 }

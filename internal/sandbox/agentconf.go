@@ -16,11 +16,12 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
-	"github.com/juju/juju/agent"
 	"github.com/juju/names/v5"
 	"github.com/juju/version/v2"
+	"gopkg.in/yaml.v2"
 )
 
 // identity is the controller's authority and its certificate for the name that all Juju clients accept.
@@ -85,7 +86,7 @@ func (i identity) renewed() (*identity, error) {
 
 // AgentConf is the path of a unit's agent.conf.
 func (c *Controller) AgentConf(unit string) string {
-	return agent.ConfigPath(c.dir, names.NewUnitTag(unit))
+	return filepath.Join(c.dir, "agents", names.NewUnitTag(unit).String(), "agent.conf")
 }
 
 // RotatePassword gives a unit a new password and writes its agent.conf anew. Connections that are logged in stay so.
@@ -143,32 +144,62 @@ func (c *Controller) authenticate(unit, password string) bool {
 	return found && subtle.ConstantTimeCompare([]byte(known.password), []byte(password)) == 1
 }
 
-// writeAgentConf writes a unit's agent.conf with Juju's own code, readable by its owner only. The caller holds the lock.
+// agentConf is a unit's agent.conf in Juju's format 2.0 (agent/format-2.0.go there). Juju's own writer brings the client of its
+// database along, which each start of the program would load and initialise, hooks included; its reader judges the
+// text in tests.
+type agentConf struct {
+	Tag               string            `yaml:"tag"`
+	DataDir           string            `yaml:"datadir"`
+	TransientDataDir  string            `yaml:"transient-datadir"`
+	LogDir            string            `yaml:"logdir"`
+	MetricsSpoolDir   string            `yaml:"metricsspooldir"`
+	UpgradedToVersion version.Number    `yaml:"upgradedToVersion"`
+	CACert            string            `yaml:"cacert"`
+	Controller        string            `yaml:"controller"`
+	Model             string            `yaml:"model"`
+	APIAddresses      []string          `yaml:"apiaddresses"`
+	APIPassword       string            `yaml:"apipassword"`
+	OldPassword       string            `yaml:"oldpassword"`
+	Values            map[string]string `yaml:"values"`
+	MaxSizeMB         int               `yaml:"agent-logfile-max-size"`
+	MaxBackups        int               `yaml:"agent-logfile-max-backups"`
+}
+
+// writeAgentConf writes a unit's agent.conf, readable by its owner only. The caller holds the lock.
 func (c *Controller) writeAgentConf(unit string) error {
 	number, err := version.Parse(c.model.version)
 	if err != nil {
 		return fmt.Errorf("cannot write agent.conf of %q: %w", unit, err)
 	}
 	known := c.credentials[unit]
-	paths := agent.Paths{DataDir: c.dir, LogDir: c.dir + "/log", MetricsSpoolDir: c.dir + "/metricspool"}
-	conf, err := agent.NewAgentConfig(agent.AgentConfigParams{
-		Paths:             paths,
+	text, err := yaml.Marshal(agentConf{
+		Tag:               names.NewUnitTag(unit).String(),
+		DataDir:           c.dir,
+		TransientDataDir:  "/var/run/juju",
+		LogDir:            c.dir + "/log",
+		MetricsSpoolDir:   c.dir + "/metricspool",
 		UpgradedToVersion: number,
-		Tag:               names.NewUnitTag(unit),
-		Password:          known.old,
-		Controller:        names.NewControllerTag(c.uuid),
-		Model:             names.NewModelTag(c.model.uuid),
-		APIAddresses:      []string{c.addr},
 		CACert:            c.identity.caPEM,
+		Controller:        names.NewControllerTag(c.uuid).String(),
+		Model:             names.NewModelTag(c.model.uuid).String(),
+		APIAddresses:      []string{c.addr},
+		APIPassword:       known.password,
+		OldPassword:       known.old,
+		Values:            map[string]string{},
 	})
 	if err != nil {
 		return fmt.Errorf("cannot write agent.conf of %q: %w", unit, err)
 	}
-	conf.SetPassword(known.password)
-	if err := os.MkdirAll(agent.Dir(c.dir, names.NewUnitTag(unit)), 0o755); err != nil {
+	path := c.AgentConf(unit)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("cannot write agent.conf of %q: %w", unit, err)
 	}
-	if err := conf.Write(); err != nil {
+	// Whoever reads it meanwhile finds the former one or the new one.
+	fresh := path + ".new"
+	if err := os.WriteFile(fresh, append([]byte("# format 2.0\n"), text...), 0o600); err != nil {
+		return fmt.Errorf("cannot write agent.conf of %q: %w", unit, err)
+	}
+	if err := os.Rename(fresh, path); err != nil {
 		return fmt.Errorf("cannot write agent.conf of %q: %w", unit, err)
 	}
 	return nil

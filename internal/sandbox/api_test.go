@@ -169,6 +169,21 @@ func TestAUnitLogsInAndSeesItsModel(t *testing.T) {
 	require.Contains(t, goal.Relations["certificates"], "etcd/0")
 }
 
+// Juju's writer, of what its reader found, writes the same.
+func TestAgentConfIsAsJujuWritesIt(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	require.NoError(t, c.RotatePassword("ca/0"))
+	text, err := os.ReadFile(c.AgentConf("ca/0"))
+	require.NoError(t, err)
+	conf, err := agent.ParseConfigData(text)
+	require.NoError(t, err)
+	rendered, err := conf.Render()
+	require.NoError(t, err)
+	require.Equal(t, string(rendered), string(text))
+	require.Equal(t, agent.ConfigPath(conf.DataDir(), conf.Tag()), c.AgentConf("ca/0"))
+}
+
 func TestAgentConfIsReadableByItsOwnerOnly(t *testing.T) {
 	t.Parallel()
 	c := started(t)
