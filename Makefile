@@ -58,7 +58,7 @@ test: ## Run all tests (PACKAGES), have Kubernetes' own client judge what is wri
 
 .PHONY: race
 race: ## Run all tests with the race detector, which needs a C compiler (PACKAGES)
-	CGO_ENABLED=1 SIGNET_KILLS=8 SIGNET_REQUESTS=500 go test -race $(PACKAGES)
+	CGO_ENABLED=1 SIGNET_KILLS=8 SIGNET_REQUESTS=500 go test -race -timeout 30m $(PACKAGES)
 
 .PHONY: e2e-kubernetes
 e2e-kubernetes: $(KUBE_APISERVER) ## Have a real kube-apiserver, etcd and kubectl use what is laid on disk; builds the first once, for 12 minutes
