@@ -123,8 +123,15 @@ func (r *run) within(t *testing.T) context.Context {
 
 // newRequests has one more unit ask where many are served, again and again.
 func (r *run) newRequests(t *testing.T) {
+	var settled time.Duration // how long it took until the units before were served
+	before := 0
 	for _, size := range r.Requests {
-		t.Run(fmt.Sprint(size), func(t *testing.T) { r.newRequest(t, size) })
+		if before > 0 && settled*time.Duration(size/before) > r.Patience {
+			t.Logf("%d units would be served after more than %s: not measured", size, r.Patience)
+			continue
+		}
+		t.Run(fmt.Sprint(size), func(t *testing.T) { settled = r.newRequest(t, size) })
+		before = size
 	}
 	first, last := r.figures[requestPrefix+"1"], slices.Max(r.Requests)
 	for ; last > 1 && r.figures[fmt.Sprint(requestPrefix, last)] == nil; last-- {
@@ -134,7 +141,8 @@ func (r *run) newRequests(t *testing.T) {
 	}
 }
 
-func (r *run) newRequest(t *testing.T, size int) {
+// newRequest gives how long it took until what was there before was served.
+func (r *run) newRequest(t *testing.T, size int) time.Duration {
 	s := newScene(t)
 	c := s.legacyCrowd("kubernetes-worker", size+r.Repetitions)
 	c.ask(0, size)
@@ -142,10 +150,11 @@ func (r *run) newRequest(t *testing.T, size int) {
 	signet := s.place().start(t)
 	if err := c.await(r.within(t), size); err != nil {
 		t.Logf("not measured: %v", err)
-		return
+		return r.Patience
 	}
 	signet.rest()
-	t.Logf("%d units are served after %s", size, time.Since(began).Round(time.Millisecond))
+	settled := time.Since(began)
+	t.Logf("%d units are served after %s", size, settled.Round(time.Millisecond))
 	costs := map[string][]float64{}
 	ends := time.Now().Add(r.Patience / 2)
 	for n := range r.Repetitions {
@@ -153,7 +162,7 @@ func (r *run) newRequest(t *testing.T, size int) {
 			break
 		}
 		signet.rest()
-		before, calls, begin := signet.tell("read"), s.calls.Load(), time.Now()
+		before, calls, begin := signet.tell("read"), s.calls(), time.Now()
 		c.ask(size+n, size+n+1)
 		require.NoError(t, signet.ask("certificates-relation-changed"))
 		if c.answered() < size+n+1 { // its turn had begun before
@@ -162,7 +171,7 @@ func (r *run) newRequest(t *testing.T, size int) {
 		took := time.Since(begin)
 		cost := signet.tell("read").since(before)
 		for what, value := range map[string]float64{
-			"ms": milliseconds(took), "calls": float64(s.calls.Load() - calls), "turns": float64(cost.Turns),
+			"ms": milliseconds(took), "calls": float64(s.callsSince(calls)), "turns": float64(cost.Turns),
 			"allocations": float64(cost.Mallocs), "allocated_bytes": float64(cost.Allocated),
 			"sent_bytes": float64(cost.Sent), "received_bytes": float64(cost.Received),
 			"disk_bytes": float64(cost.Written), "disk_syncs": float64(cost.Syncs), "cpu_ms": milliseconds(cost.CPU),
@@ -180,6 +189,7 @@ func (r *run) newRequest(t *testing.T, size int) {
 			shown(medians["allocations"], ""), shown(medians["sent_bytes"]/1000, ""), shown(medians["disk_bytes"]/1000, ""),
 			shown(medians["disk_syncs"], ""), shown(medians["turns"], "")),
 	})
+	return settled
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

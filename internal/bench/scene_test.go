@@ -12,10 +12,11 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 
 	"github.com/juju/charm/v12"
@@ -34,7 +35,35 @@ type scene struct {
 	model     *sandbox.Model
 	dir       string
 	endpoints []juju.Endpoint
-	calls     atomic.Int64 // of the API, but for waiting at watchers
+
+	mu     sync.Mutex
+	called map[string]int64 // the API's methods, but for waiting at watchers
+}
+
+// count takes note of a call; it is for sandbox.Controller.Tamper.
+func (s *scene) count(call sandbox.Call) sandbox.Fate {
+	if call.Method != "Next" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.called[call.Facade+"."+call.Method]++
+	}
+	return sandbox.Answered
+}
+
+// calls are how often each method was called so far.
+func (s *scene) calls() map[string]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.called)
+}
+
+// callsSince is how often methods were called since.
+func (s *scene) callsSince(before map[string]int64) int64 {
+	total := int64(0)
+	for method, count := range s.calls() {
+		total += count - before[method]
+	}
+	return total
 }
 
 func newScene(t testing.TB) *scene {
@@ -45,13 +74,8 @@ func newScene(t testing.TB) *scene {
 	control, err := sandbox.Start(sandbox.Options{Dir: filepath.Join(dir, "juju")})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, control.Close()) })
-	s := &scene{t: t, control: control, model: control.Model(), dir: dir}
-	control.Tamper(func(call sandbox.Call) sandbox.Fate {
-		if call.Method != "Next" {
-			s.calls.Add(1)
-		}
-		return sandbox.Answered
-	})
+	s := &scene{t: t, control: control, model: control.Model(), dir: dir, called: map[string]int64{}}
+	control.Tamper(s.count)
 	meta := charmMeta(t, "../..")
 	s.endpoints = meta.Endpoints
 	require.NoError(t, s.model.Deploy("signet", meta))

@@ -49,7 +49,7 @@ func (r *run) storm(t *testing.T, id string, s *scene, crowds []*crowd) {
 		require.NoError(t, os.MkdirAll(r.profile, 0o755))
 		signet.tell("profile " + filepath.Join(r.profile, id))
 	}
-	start, calls, begin := signet.tell("read"), s.calls.Load(), time.Now()
+	start, calls, begin := signet.tell("read"), s.calls(), time.Now()
 	for _, c := range crowds {
 		c.ask(0, len(c.units))
 	}
@@ -79,7 +79,7 @@ func (r *run) storm(t *testing.T, id string, s *scene, crowds []*crowd) {
 	}
 	r.put(id, figure{Value: took.Seconds(), Size: size, Details: map[string]float64{
 		"asked_s": asked.Seconds(), "cpu_s": cost.CPU.Seconds(), "turns": float64(cost.Turns), "commits": float64(cost.Commits),
-		"calls": float64(s.calls.Load() - calls), "allocations": float64(cost.Mallocs), "allocated_bytes": float64(cost.Allocated),
+		"calls": float64(s.callsSince(calls)), "allocations": float64(cost.Mallocs), "allocated_bytes": float64(cost.Allocated),
 		"sent_bytes": float64(cost.Sent), "received_bytes": float64(cost.Received),
 		"disk_bytes": float64(cost.Written), "disk_syncs": float64(cost.Syncs), "certificates": float64(certificates),
 	}, Note: fmt.Sprintf("%s certificates/s, %d turns, agent's CPU %s s, %s syncs", shown(float64(certificates)/took.Seconds(), ""),
