@@ -54,16 +54,17 @@ func (r *run) storm(t *testing.T, id string, s *scene, crowds []*crowd) {
 		c.ask(0, len(c.units))
 	}
 	asked := time.Since(begin)
-	limit := r.within(t)
-	for _, c := range crowds {
-		if err := c.await(limit, len(c.units)); err != nil {
-			t.Logf("not measured: %v", err)
-			return
-		}
+	var err error
+	for limit, rest := r.within(t), crowds; err == nil && len(rest) > 0; rest = rest[1:] {
+		err = rest[0].await(limit, len(rest[0].units))
 	}
 	took := time.Since(begin)
 	if r.profile != "" {
 		signet.tell("profiled " + filepath.Join(r.profile, id))
+	}
+	if err != nil {
+		t.Logf("not measured: %v", err)
+		return
 	}
 	cost := signet.tell("read").since(start)
 	signet.rest()
