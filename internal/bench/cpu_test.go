@@ -15,3 +15,20 @@ func usedCPU() time.Duration {
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
+
+// stopwatch tells how long something takes, by the clock on the wall and in computing: on a busy machine the two differ.
+type stopwatch struct {
+	begin time.Time
+	used  time.Duration
+}
+
+func start() stopwatch { return stopwatch{time.Now(), usedCPU()} }
+
+// figure is what was measured at a size.
+func (s stopwatch) figure(size int, note string) figure {
+	took, used := time.Since(s.begin), usedCPU()-s.used
+	return figure{
+		Value: took.Seconds(), Size: size, Details: map[string]float64{"cpu_s": used.Seconds()},
+		Note: "CPU " + shown(used.Seconds(), "s") + ", " + note,
+	}
+}

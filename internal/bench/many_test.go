@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/disk"
+	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/ledger"
 	"github.com/signet-charm/signet/internal/order"
 	"github.com/signet-charm/signet/internal/unit"
@@ -27,12 +29,13 @@ func (r *run) many(t *testing.T) {
 
 // wave decides where many certificates are published, none of them due, and all of them.
 func (r *run) wave(t *testing.T) {
-	const each = 2000 // certificates of a relation's
+	const each = 1000 // certificates of a relation's
 	w := newWorld(t)
+	var relations []juju.Relation
 	for n := 0; n*each < r.Wave; n++ {
-		w.relate(legacyRelation(10+n, min(each, r.Wave-n*each)/2))
+		relations = append(relations, legacyRelation(10+n, min(each, r.Wave-n*each)/2))
 	}
-	w.turns(noon)
+	w.fill(relations)
 	for _, c := range []struct {
 		id     string
 		now    time.Time
@@ -41,11 +44,12 @@ func (r *run) wave(t *testing.T) {
 		{waveAtRest, noon, false},
 		{wavePlanned, noon.Add(70 * 24 * time.Hour), true},
 	} {
-		begin := time.Now()
+		runtime.GC()
+		watch := start()
 		plan := unit.Decide(c.now, w.snap, nil)
-		took := time.Since(begin)
+		found := watch.figure(r.Wave, fmt.Sprintf("%d orders", len(plan.Orders)))
 		require.Equal(t, c.orders, len(plan.Orders) > 0)
-		r.put(c.id, figure{Value: took.Seconds(), Size: r.Wave, Note: fmt.Sprintf("%d orders", len(plan.Orders))})
+		r.put(c.id, found)
 	}
 }
 
@@ -57,23 +61,23 @@ func (r *run) list(t *testing.T) {
 	for n := range r.List {
 		wanted.Revoked = append(wanted.Revoked, cert.Revocation{Serial: fmt.Sprintf("41%032x", n), Time: now, Reason: cert.Superseded})
 	}
-	begin := time.Now()
+	watch := start()
 	answer := i.authority.Carry(t.Context(), wanted)
-	took := time.Since(begin)
+	found := watch.figure(r.List, shown(float64(len(answer.CRL))/megabyte, "MB"))
 	require.Nil(t, answer.Failure)
-	r.put(longList, figure{Value: took.Seconds(), Size: r.List, Note: fmt.Sprintf("%s MB", shown(float64(len(answer.CRL))/megabyte, ""))})
+	r.put(longList, found)
 }
 
 // replay opens a folder whose record is long.
 func (r *run) replay(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	size := writeRecord(t, dir, r.Replay)
-	begin := time.Now()
+	watch := start()
 	folder, err := disk.Open(dir)
-	took := time.Since(begin)
+	found := watch.figure(r.Replay, shown(float64(size)/megabyte, "MB"))
 	require.NoError(t, err)
 	require.NoError(t, folder.View(func(l *ledger.Ledger) { require.Equal(t, r.Replay, l.Len()) }))
-	r.put(replay, figure{Value: took.Seconds(), Size: r.Replay, Note: fmt.Sprintf("%s MB", shown(float64(size)/megabyte, ""))})
+	r.put(replay, found)
 }
 
 // writeRecord records so many entries as the agent does: of a turn, what is ordered on one line; each serial number that is

@@ -52,7 +52,7 @@ func sets() map[string]sizes {
 		},
 		"default": {
 			Requests: []int{1, 100, 1000, 5000}, Repetitions: 11, Storm: 1000, Served: 1000, Issuing: 2 * time.Second,
-			Wave: 20_000, List: 100_000, Replay: 200_000, Patience: time.Minute,
+			Wave: 10_000, List: 100_000, Replay: 200_000, Patience: time.Minute,
 		},
 		"full": {
 			Requests: []int{1, 100, 1000, 5000}, Repetitions: 21, Storm: 1000, Many: 5000, Served: 5000, Issuing: 5 * time.Second,
@@ -185,7 +185,8 @@ func (r *run) newRequest(t *testing.T, size int) time.Duration {
 	}
 	r.put(fmt.Sprint(requestPrefix, size), figure{
 		Value: medians["ms"], Size: size, Details: medians,
-		Note: fmt.Sprintf("%s calls, %s allocations, sent %s kB, disk %s kB in %s syncs, %s turns", shown(medians["calls"], ""),
+		Note: fmt.Sprintf("CPU %s ms, %s calls, %s allocations, sent %s kB, disk %s kB in %s syncs, %s turns",
+			shown(medians["cpu_ms"], ""), shown(medians["calls"], ""),
 			shown(medians["allocations"], ""), shown(medians["sent_bytes"]/1000, ""), shown(medians["disk_bytes"]/1000, ""),
 			shown(medians["disk_syncs"], ""), shown(medians["turns"], "")),
 	})

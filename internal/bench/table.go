@@ -74,14 +74,12 @@ func rows() []row {
 	issue := func(id, what string) row {
 		return row{ID: id, Item: 3, What: what, Unit: "x", Bound: atLeast, Target: 0.30}
 	}
-	withoutTarget := func(id string, item int, what, unit string) row {
-		return row{ID: id, Item: item, What: what, Unit: unit}
+	withoutTarget := func(id string, item int, what, unit string, full int) row {
+		return row{ID: id, Item: item, What: what, Unit: unit, Full: full}
 	}
 	scaled := func(id string, item int, what, unit string, target float64, full int) row {
 		return row{ID: id, Item: item, What: what, Unit: unit, Bound: atMost, Target: target, Full: full, Scales: true}
 	}
-	rsa := issue(issueRSA, "issuing by an RSA-2048 CA, against bare signing: requests")
-	rsaKeys := issue(issueRSAKeys, "issuing by an RSA-2048 CA, against bare signing: keys made here")
 	return []row{
 		{ID: coldStart, Item: 1, What: "a hook with nothing to do, against a hello-world", Unit: "x", Bound: atMost, Target: 8},
 		request(1, "1 unit exists"),
@@ -91,7 +89,8 @@ func rows() []row {
 		{ID: requestGrowth, Item: 2, What: "the same with %s units, against 1", Unit: "x", Bound: atMost, Target: 3, Full: 5000},
 		issue(issueRequests, "issuing by a P-256 CA, against bare signing: requests"),
 		issue(issueKeys, "issuing by a P-256 CA, against bare signing: keys made here"),
-		rsa, rsaKeys,
+		issue(issueRSA, "issuing by an RSA-2048 CA, against bare signing: requests"),
+		issue(issueRSAKeys, "issuing by an RSA-2048 CA, against bare signing: keys made here"),
 		scaled(stormLegacy, 4, "a storm of %s units, 2 legacy certificates each", "s", 10, 1000),
 		scaled(stormLegacy+writesSuffix, 4, "the same: rewrites of signet's databags", "", 20, 1000),
 		scaled(stormRequests, 4, "a storm of %s units, 1 request each", "s", 10, 1000),
@@ -100,10 +99,10 @@ func rows() []row {
 		scaled(stormMany+writesSuffix, 4, "the same: rewrites of signet's databags", "", 100, 5000),
 		{ID: memoryIdle, Item: 5, What: "an agent's memory (RSS), idle", Unit: "MB", Bound: atMost, Target: 40},
 		{ID: memoryMany, Item: 5, What: "an agent's memory (RSS), %s units served", Unit: "MB", Bound: atMost, Target: 200, Full: 5000},
-		withoutTarget(routines, 5, "an agent's goroutines, %s units served", ""),
-		withoutTarget(bytesLegacy, 5, "relation data for a unit, 2 legacy certificates", "B"),
-		withoutTarget(bytesRequests, 5, "relation data for a unit, 1 request", "B"),
-		withoutTarget(waveAtRest, 6, "a decision with %s certificates, none due", "s"),
+		withoutTarget(routines, 5, "an agent's goroutines, %s units served", "", 5000),
+		withoutTarget(bytesLegacy, 5, "relation data for a unit, 2 legacy certificates", "B", 0),
+		withoutTarget(bytesRequests, 5, "relation data for a unit, 1 request", "B", 0),
+		withoutTarget(waveAtRest, 6, "a decision with %s certificates, none due", "s", 100_000),
 		scaled(wavePlanned, 6, "a decision with %s certificates, all due for renewal", "s", 1, 100_000),
 		scaled(longList, 6, "a revocation list of %s entries", "s", 1, 100_000),
 		scaled(replay, 6, "a ledger of %s entries read at start", "s", 5, 1_000_000),
@@ -191,8 +190,8 @@ func (r *results) judge() {
 
 // print writes the table.
 func (r *results) print(to io.Writer) error {
-	fmt.Fprintf(to, "%s, %d cores (%s), %s, commit %s; sizes: %s; %.0f s\n",
-		r.Machine.System, r.Machine.Cores, r.Machine.CPU, r.Machine.Go, r.Machine.Commit, r.Mode, r.Seconds)
+	fmt.Fprintf(to, "%s, %d cores (%s), load before %s, %s, commit %s; sizes: %s; %.0f s\n",
+		r.Machine.System, r.Machine.Cores, r.Machine.CPU, r.Machine.Load, r.Machine.Go, r.Machine.Commit, r.Mode, r.Seconds)
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\twhat\tmeasured\ttarget\tverdict\t")
 	for _, l := range r.Lines {

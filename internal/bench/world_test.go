@@ -6,9 +6,11 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"math/big"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -87,6 +89,25 @@ func emptyRelation(id int, app string) juju.Relation {
 		ID: id, Endpoint: juju.Endpoint{Name: "certificates", Interface: dialect.Interface, Role: juju.Provides}, RemoteApp: app,
 		OwnUnit: juju.Bag{}, OwnApp: juju.Bag{}, RemoteApplication: juju.Bag{}, RemoteUnits: map[string]juju.Bag{},
 	}
+}
+
+// fill adds relations in which everybody is answered. Each is served by itself, so that the work grows in proportion to them.
+func (w *world) fill(relations []juju.Relation) {
+	w.t.Helper()
+	w.turns(noon) // there is a CA
+	whole := w.snap
+	whole.Relations = slices.Clone(w.snap.Relations)
+	before := w.snap
+	written := juju.Bag{}
+	for _, relation := range relations {
+		w.snap = before
+		w.snap.Relations = append(slices.Clone(before.Relations), relation)
+		w.turns(noon)
+		whole.Relations = append(whole.Relations, w.snap.Relations[1])
+		maps.Copy(written, w.snap.Relations[0].OwnApp) // what is remembered of a relation has its number in its key
+	}
+	whole.Relations[0].OwnApp = written
+	w.snap = whole
 }
 
 // turns takes turns until nothing changes.
