@@ -119,7 +119,7 @@ func writeRecord(t *testing.T, dir string, entries int) int64 {
 		}
 	}
 	var size int64
-	require.NoError(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
 			info, statErr := entry.Info()
 			require.NoError(t, statErr)

@@ -156,7 +156,7 @@ func (r *run) newRequest(t *testing.T, size int) time.Duration {
 	settled := time.Since(began)
 	t.Logf("%d units are served after %s", size, settled.Round(time.Millisecond))
 	costs := map[string][]float64{}
-	ends := time.Now().Add(r.Patience / 2)
+	ends := time.Now().Add(r.Patience / 4)
 	for n := range r.Repetitions {
 		if n >= 3 && time.Now().After(ends) {
 			break

@@ -223,7 +223,7 @@ func (r *results) encode() ([]byte, error) {
 
 // shown is a number to three digits, with its unit.
 func shown(value float64, unit string) string {
-	text := ""
+	var text string
 	switch {
 	case value == float64(int64(value)) || value >= 100:
 		text = thousands(int(value + 0.5))

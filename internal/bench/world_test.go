@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"fmt"
@@ -162,15 +163,13 @@ func (w *world) sign(o order.Sign) (order.Answer, error) {
 		return order.Answer{}, err
 	}
 	answer := order.Answer{Order: o.ID(), State: order.Done, Issued: cert.Issued{Issuers: o.Signer.Chain()}}
-	subject := by.Public()
+	var subject crypto.PublicKey // nil: the request's
 	if o.Spec.Request == "" {
 		private, err := cert.ParseKey(w.key)
 		if err != nil {
 			return order.Answer{}, err
 		}
 		subject, answer.Issued.Key = private.Public(), w.key
-	} else {
-		subject = nil
 	}
 	serial := new(big.Int).Lsh(big.NewInt(w.serial.Add(1)), 64)
 	template, err := cert.Template(o.Spec, parent, subject, serial, o.NotBefore)
