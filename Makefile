@@ -118,7 +118,7 @@ fips: ## Run all tests in FIPS 140-3 mode, with fips140=only where Juju's librar
 SIGNET_BENCH ?= default
 
 .PHONY: bench
-bench: $(VAULT) ## Measure against the targets and write bench/results.json (SIGNET_BENCH), run all benchmarks for BENCHTIME each (PACKAGES), and issue through a real Vault
+bench: $(VAULT) ## Measure against the targets (SIGNET_BENCH; bench/results.json), run all benchmarks (BENCHTIME, PACKAGES), issue through a real Vault
 	SIGNET_BENCH=$(SIGNET_BENCH) go test -count=1 -timeout 90m -v -run '^TestBench$$' ./internal/bench
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES) | tee bench/parts.txt
 	SIGNET_VAULT=$(VAULT) go test -count=1 -v -run '^TestVaultIsTheLimit$$' ./internal/ca/vault

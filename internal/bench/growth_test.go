@@ -193,7 +193,10 @@ func TestACrowdIsAnsweredInOneWrite(t *testing.T) {
 
 // Decisions take time in proportion to what there is, in each state of a relation, and read no more for each unit than they
 // do today. Not parallel: what others allocate would be counted.
-func TestDecisionsGrowInProportion(t *testing.T) { //nolint:paralleltest // see above
+func TestDecisionsGrowInProportion(t *testing.T) {
+	if raceDetector {
+		t.Skip("counts allocations, of which the race detector has its own; nothing here runs beside anything else")
+	}
 	for name, relate := range map[string]func(*testing.T, int) juju.Relation{
 		"legacy":   func(_ *testing.T, units int) juju.Relation { return legacyRelation(7, units) },
 		"requests": func(t *testing.T, units int) juju.Relation { return requestRelation(t, 7, units) },
