@@ -114,9 +114,13 @@ soak-fuzz: ## Run each fuzz target for SIGNET_SOAK_FUZZ (60s), and count the exe
 fips: ## Run all tests in FIPS 140-3 mode, with fips140=only where Juju's libraries are not linked (PACKAGES)
 	.ci/fips $(PACKAGES)
 
+# How much is measured: quick (a minute), default (six minutes on two cores) or full, the sizes of the targets.
+SIGNET_BENCH ?= default
+
 .PHONY: bench
-bench: $(VAULT) ## Run all benchmarks for BENCHTIME each (PACKAGES), and issue through a real Vault
-	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES)
+bench: $(VAULT) ## Measure against the targets (SIGNET_BENCH; bench/results.json), run all benchmarks (BENCHTIME, PACKAGES), issue through a real Vault
+	SIGNET_BENCH=$(SIGNET_BENCH) go test -count=1 -timeout 90m -v -run '^TestBench$$' ./internal/bench
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES) | tee bench/parts.txt
 	SIGNET_VAULT=$(VAULT) go test -count=1 -v -run '^TestVaultIsTheLimit$$' ./internal/ca/vault
 
 .PHONY: lint

@@ -75,6 +75,7 @@ func floors() rulebook {
 			"ca/catest":          true, // contract suite for every agent.Carrier
 			"ca/vault/vaulttest": true, // a Vault server, for tests
 			"disk/disktest":      true, // a machine that loses power, for tests of what is durable
+			"bench":              true, // measures the program, for tests
 			"charmpack/cmd":      true, // run by the Makefile
 			"misissue":           true, // judges what was issued, for tests
 			"misissue/forge":     true, // makes odd requests, for tests
