@@ -76,7 +76,13 @@ func TestServeGathersReasons(t *testing.T) {
 		changes <- struct{}{}
 		time.Sleep(time.Millisecond)
 		for range 5 {
-			go func() { answers <- ask(t, hooks) }()
+			go func() {
+				conn := hooks.dial()
+				defer conn.Close()
+				_, _ = fmt.Fprintln(conn, `{"hook":"config-changed"}`)
+				line, _ := bufio.NewReader(conn).ReadString('\n')
+				answers <- line
+			}()
 		}
 		changes <- struct{}{}
 		for range 5 {
