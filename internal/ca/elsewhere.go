@@ -52,10 +52,6 @@ type Draft struct {
 // ErrUnanswered is wrapped when nobody knows whether a certificate was made.
 var ErrUnanswered = errors.New("it is not known whether a certificate was made")
 
-// refusalLife is how long a CA elsewhere is not asked again for what it made wrong before: it would do so again, and each
-// time one more certificate would exist.
-const refusalLife = 6 * time.Hour
-
 // SignElsewhere carries out a signing order at another CA. It keeps all that Carry promises: what was made before is found
 // again, also where the answer was lost; what would be wrong is not asked for, and what comes back wrong is nobody's.
 func (e *Embedded) SignElsewhere(ctx context.Context, o order.Sign, at Elsewhere) order.Answer {
@@ -215,12 +211,16 @@ func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, last led
 		noted.Time, noted.Event, noted.Reason, noted.Code = e.now().UTC(), event, reason, code
 		return e.journal.Append(noted)
 	}
+	entries, err := e.journal.Order(string(work.order))
+	if err != nil {
+		return ledger.Entry{}, err
+	}
+	// It would make the same again, and each time one more certificate would exist.
+	if refused, until, stands := ledger.RefusedFor(entries); stands && e.now().Before(until) {
+		return ledger.Entry{}, order.Fail(refused.Code, "%s", refused.Reason)
+	}
 	var made *x509.Certificate
-	var err error
-	switch {
-	case last.Event == ledger.Refused && e.now().Before(last.Time.Add(refusalLife)):
-		return ledger.Entry{}, order.Fail("lint", "%s", last.Reason)
-	case last.Event == ledger.Submitted:
+	if last.Event == ledger.Submitted {
 		draft.Since = last.Time
 		if made, err = at.Find(ctx, draft); err != nil {
 			return ledger.Entry{}, refusal(work, err)
@@ -284,7 +284,7 @@ func (e *Embedded) differs(work issue, draft Draft, made *x509.Certificate) erro
 	expect(cert.IssuedBy(made, draft.Issuer), "it does not name the authority as its issuer")
 	expect(cert.SameKey(made.PublicKey, wanted.PublicKey), "it is for another key")
 	expect(cert.SameName(made.RawSubject, wanted.RawSubject), "the subject is %q, not %q", made.Subject, wanted.Subject)
-	expect(bytes.Equal(extensionOf(made, oidSubjectAltName), extensionOf(wanted, oidSubjectAltName)), "the names are %q, not %q",
+	expect(bytes.Equal(cert.Extension(made, oidSubjectAltName), cert.Extension(wanted, oidSubjectAltName)), "the names are %q, not %q",
 		cert.NamesOf(made).List(), cert.NamesOf(wanted).List())
 	expect(made.SerialNumber.Sign() > 0 && made.SerialNumber.BitLen() > 64 && len(made.SerialNumber.Bytes()) <= 20,
 		"the serial number is not positive, of more than 64 bits and at most 20 octets")
@@ -292,10 +292,10 @@ func (e *Embedded) differs(work issue, draft Draft, made *x509.Certificate) erro
 	expect(!made.NotAfter.After(wanted.NotAfter.Add(cert.ClockSlack)), "it ends at %s, not at %s", made.NotAfter, wanted.NotAfter)
 	expect(!made.NotBefore.After(e.now().Add(cert.ClockSlack)), "it begins at %s only", made.NotBefore)
 	for _, extension := range made.Extensions {
-		known := slices.ContainsFunc(elsewhereMay, extension.Id.Equal) || extensionOf(wanted, extension.Id) != nil
+		known := slices.ContainsFunc(elsewhereMay, extension.Id.Equal) || cert.Extension(wanted, extension.Id) != nil
 		expect(known, "it has the extension %s", extension.Id)
 	}
-	expect(len(extensionOf(wanted, oidNoCheck)) == len(extensionOf(made, oidNoCheck)), "it does not say that nobody asks whether it is revoked")
+	expect(len(cert.Extension(wanted, oidNoCheck)) == len(cert.Extension(made, oidNoCheck)), "it does not say that nobody asks whether it is revoked")
 	faults = append(faults, usageFaults(work, made)...)
 	// Where what was asked for was linted, what the other CA made of it is once for each way in which it does that.
 	if shape := shapeOf(made, draft.Wanted); len(faults) == 0 && !(draft.linted && e.linter.knows(shape)) {
@@ -323,7 +323,7 @@ func shapeOf(made, wanted *x509.Certificate) string {
 	hash.Write(made.RawIssuer)
 	for _, extension := range made.Extensions {
 		value := hex.EncodeToString(extension.Value)
-		switch standing := extensionOf(wanted, extension.Id); {
+		switch standing := cert.Extension(wanted, extension.Id); {
 		case bytes.Equal(extension.Value, standing):
 			value = ""
 		case extension.Id.Equal(oidSubjectKeyID) || extension.Id.Equal(oidAuthorityKeyID):
@@ -346,12 +346,3 @@ var (
 		oidSubjectKeyID, oidAuthorityKeyID, {2, 5, 29, 15}, {2, 5, 29, 37}, {2, 5, 29, 19}, {2, 5, 29, 31}, {1, 3, 6, 1, 5, 5, 7, 1, 1},
 	}
 )
-
-func extensionOf(c *x509.Certificate, id asn1.ObjectIdentifier) []byte {
-	for _, extension := range c.Extensions {
-		if extension.Id.Equal(id) {
-			return extension.Value
-		}
-	}
-	return nil
-}

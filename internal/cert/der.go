@@ -186,3 +186,13 @@ func sameAgain(der []byte, value any) bool {
 	again, err := asn1.Marshal(reflect.ValueOf(value).Elem().Interface())
 	return err == nil && bytes.Equal(again, der)
 }
+
+// Extension is the value of a certificate's extension; nil where it has none.
+func Extension(certificate *x509.Certificate, id asn1.ObjectIdentifier) []byte {
+	for _, extension := range certificate.Extensions {
+		if extension.Id.Equal(id) {
+			return extension.Value
+		}
+	}
+	return nil
+}

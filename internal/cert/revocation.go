@@ -3,6 +3,8 @@
 package cert
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"strings"
 	"time"
@@ -70,4 +72,18 @@ type Revocation struct {
 	Key string `json:"key,omitempty"`
 	// Held is that somebody asked again for what was revoked for good, which must not be forgotten.
 	Held bool `json:"held,omitempty"`
+}
+
+// ParseCRL reads a revocation list in PEM; nil where there is none that can be read. One without a number is read as well,
+// which some CAs make although they must not (RFC 5280, 5.2.3).
+func ParseCRL(text string) *x509.RevocationList {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil
+	}
+	list, err := x509.ParseRevocationList(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	return list
 }

@@ -28,7 +28,7 @@ func RefusedFor(entries []Entry) (last Entry, until time.Time, refused bool) {
 			last, refused = entry, true
 		case entry.Final():
 			wait = min(2*wait, refusedMost)
-		case entry.Event == Reserved, entry.Event == Ordered: // steps on the way to it
+		case entry.Event == Reserved, entry.Event == Ordered, entry.Event == Submitted && refused: // steps on the way to it
 		default:
 			return last, last.Time.Add(wait), refused
 		}

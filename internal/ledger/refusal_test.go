@@ -24,15 +24,18 @@ func TestAnOrderThatIsRefusedForGoodIsToldUntilItIsTriedAgain(t *testing.T) {
 		entries []ledger.Entry
 		until   int // hours after the start; 0 for not told
 	}{
-		"nothing happened":               {nil, 0},
-		"it was ordered only":            {[]ledger.Entry{at(ledger.Ordered, 0, "", "")}, 0},
-		"refused once":                   {[]ledger.Entry{at(ledger.Ordered, 0, "", ""), final(0)}, 1},
-		"refused with a serial":          {[]ledger.Entry{at(ledger.Reserved, 0, "a", ""), at(ledger.Refused, 0, "a", "lint")}, 1},
-		"refused three times":            {[]ledger.Entry{final(0), final(1), final(3)}, 7},
-		"refused and ordered again":      {[]ledger.Entry{final(0), at(ledger.Ordered, 0, "", "")}, 1},
-		"refused for the moment":         {[]ledger.Entry{at(ledger.Reserved, 0, "a", ""), at(ledger.Refused, 0, "a", "")}, 0},
-		"issued after it was refused":    {[]ledger.Entry{final(0), at(ledger.Reserved, 0, "a", ""), at(ledger.Issued, 0, "a", "")}, 0},
-		"refused after it was issued":    {[]ledger.Entry{final(0), at(ledger.Reserved, 0, "a", ""), at(ledger.Issued, 0, "a", ""), final(0)}, 1},
+		"nothing happened":            {nil, 0},
+		"it was ordered only":         {[]ledger.Entry{at(ledger.Ordered, 0, "", "")}, 0},
+		"refused once":                {[]ledger.Entry{at(ledger.Ordered, 0, "", ""), final(0)}, 1},
+		"refused with a serial":       {[]ledger.Entry{at(ledger.Reserved, 0, "a", ""), at(ledger.Refused, 0, "a", "lint")}, 1},
+		"refused three times":         {[]ledger.Entry{final(0), final(1), final(3)}, 7},
+		"refused and ordered again":   {[]ledger.Entry{final(0), at(ledger.Ordered, 0, "", "")}, 1},
+		"refused for the moment":      {[]ledger.Entry{at(ledger.Reserved, 0, "a", ""), at(ledger.Refused, 0, "a", "")}, 0},
+		"issued after it was refused": {[]ledger.Entry{final(0), at(ledger.Reserved, 0, "a", ""), at(ledger.Issued, 0, "a", "")}, 0},
+		"refused after it was issued": {[]ledger.Entry{final(0), at(ledger.Reserved, 0, "a", ""), at(ledger.Issued, 0, "a", ""), final(0)}, 1},
+		"made wrong elsewhere twice": {[]ledger.Entry{
+			at(ledger.Submitted, 0, "", ""), at(ledger.Refused, 0, "", "lint"), at(ledger.Submitted, 1, "", ""), at(ledger.Refused, 1, "", "lint"),
+		}, 3},
 		"asked elsewhere since":          {[]ledger.Entry{final(0), at(ledger.Submitted, 0, "", "")}, 0},
 		"refused very often":             {slices.Repeat([]ledger.Entry{final(0)}, 80), 7 * 24},
 		"refused before it was restored": {[]ledger.Entry{{Time: start, Event: ledger.Refused, Order: "o", Code: "lint", Remembered: true}}, 0},
@@ -54,4 +57,14 @@ func TestAnOrderThatIsRefusedForGoodIsToldUntilItIsTriedAgain(t *testing.T) {
 			require.Empty(t, told(start.Add(-2*time.Minute)), "the clock was ahead when it was refused")
 		})
 	}
+}
+
+// What another CA may have made, unheard, has to be looked for first: it is no refusal that stands.
+func TestAnUnheardAnswerIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	refused := ledger.Entry{Event: ledger.Refused, Order: "o", Code: "lint"}
+	_, _, stands := ledger.RefusedFor([]ledger.Entry{refused})
+	require.True(t, stands)
+	_, _, stands = ledger.RefusedFor([]ledger.Entry{refused, {Event: ledger.Submitted, Order: "o"}})
+	require.False(t, stands)
 }

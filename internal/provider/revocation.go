@@ -5,7 +5,6 @@ package provider
 import (
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"maps"
 	"slices"
@@ -240,23 +239,10 @@ func (s *step) signList(bag juju.Bag, key string, a authority, list []cert.Revoc
 
 // parseList reads a revocation list; nil when there is none that can be read and has a number.
 func parseList(text string) *x509.RevocationList {
-	if list := parseAnyList(text); list != nil && list.Number != nil {
+	if list := cert.ParseCRL(text); list != nil && list.Number != nil {
 		return list
 	}
 	return nil
-}
-
-// parseAnyList reads also those that have no number, which some CAs make although they must not (RFC 5280, 5.2.3).
-func parseAnyList(text string) *x509.RevocationList {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return nil
-	}
-	list, err := x509.ParseRevocationList(block.Bytes)
-	if err != nil {
-		return nil
-	}
-	return list
 }
 
 // lists reports whether a signed list says exactly this.

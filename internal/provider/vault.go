@@ -245,7 +245,7 @@ func (s *step) fetchList(bag juju.Bag, key string, a authority, list []cert.Revo
 			return
 		}
 	}
-	if made := parseAnyList(text); made != nil && made.CheckSignatureFrom(a.certificate) == nil {
+	if made := cert.ParseCRL(text); made != nil && made.CheckSignatureFrom(a.certificate) == nil {
 		bag[key] = text
 	}
 }
@@ -253,7 +253,7 @@ func (s *step) fetchList(bag juju.Bag, key string, a authority, list []cert.Revo
 // unlisted are the serial numbers that a revocation list does not have, of certificates that have not ended by themselves.
 func (s *step) unlisted(text string, list []cert.Revocation) []string {
 	has := map[string]bool{}
-	if made := parseAnyList(text); made != nil {
+	if made := cert.ParseCRL(text); made != nil {
 		for _, entry := range made.RevokedCertificateEntries {
 			has[cert.SerialText(entry.SerialNumber)] = true
 		}

@@ -4,7 +4,6 @@ package unit_test
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"slices"
 	"strings"
 	"testing"
@@ -50,10 +49,8 @@ func serverRequest(name string) juju.Bag {
 
 func listedSerials(t *testing.T, list string) []string {
 	t.Helper()
-	block, _ := pem.Decode([]byte(list))
-	require.NotNil(t, block)
-	read, err := x509.ParseRevocationList(block.Bytes)
-	require.NoError(t, err)
+	read := cert.ParseCRL(list)
+	require.NotNil(t, read)
 	var serials []string
 	for _, entry := range read.RevokedCertificateEntries {
 		serials = append(serials, cert.SerialText(entry.SerialNumber))

@@ -164,7 +164,7 @@ func (a authority) recentCRL(ctx context.Context) (string, error) {
 // (auto_rebuild is off, or not known), so it is asked when half of a list's life is over.
 func (a authority) crl(ctx context.Context) (string, error) {
 	list, err := a.readCRL(ctx)
-	if parsed := parseCRL(list); err == nil && parsed != nil {
+	if parsed := cert.ParseCRL(list); err == nil && parsed != nil {
 		if half := parsed.ThisUpdate.Add(parsed.NextUpdate.Sub(parsed.ThisUpdate) / 2); a.config.Now().After(half) {
 			return a.rotateCRL(ctx, list)
 		}
@@ -365,7 +365,7 @@ func (a authority) revoke(ctx context.Context, o order.Revoke, answer *order.Ans
 
 // listed reports whether a revocation list has all these serial numbers.
 func listed(list string, serials []string) bool {
-	parsed := parseCRL(list)
+	parsed := cert.ParseCRL(list)
 	if parsed == nil {
 		return false
 	}
@@ -374,19 +374,6 @@ func listed(list string, serials []string) bool {
 		has[cert.SerialText(entry.SerialNumber)] = true
 	}
 	return !slices.ContainsFunc(serials, func(serial string) bool { return !has[serial] })
-}
-
-// parseCRL reads a revocation list; nil where there is none that can be read.
-func parseCRL(list string) *x509.RevocationList {
-	block, _ := pem.Decode([]byte(list))
-	if block == nil {
-		return nil
-	}
-	parsed, err := x509.ParseRevocationList(block.Bytes)
-	if err != nil {
-		return nil
-	}
-	return parsed
 }
 
 // warnings are what Vault says beside an answer.

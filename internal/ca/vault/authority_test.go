@@ -4,7 +4,6 @@ package vault_test
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"slices"
 	"strings"
 	"testing"
@@ -30,10 +29,8 @@ func parse(t *testing.T, text string) *x509.Certificate {
 
 func serials(t *testing.T, list string) []string {
 	t.Helper()
-	block, _ := pem.Decode([]byte(list))
-	require.NotNil(t, block)
-	parsed, err := x509.ParseRevocationList(block.Bytes)
-	require.NoError(t, err)
+	parsed := cert.ParseCRL(list)
+	require.NotNil(t, parsed)
 	var found []string
 	for _, entry := range parsed.RevokedCertificateEntries {
 		found = append(found, cert.SerialText(entry.SerialNumber))

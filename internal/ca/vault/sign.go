@@ -73,7 +73,7 @@ func (a authority) Accepts(draft ca.Draft) error {
 		switch {
 		case extension.Id.Equal(oidSubjectAltName), extension.Id.Equal(oidBasicConstraints), extension.Id.Equal(oidNoCheck):
 		case extension.Id.Equal(oidKeyUsage) && draft.Spec.Kind == cert.Intermediate: // of which some signs besides
-		case !bytes.Equal(extension.Value, value(draft.Wanted, extension.Id)):
+		case !bytes.Equal(extension.Value, cert.Extension(draft.Wanted, extension.Id)):
 			return order.Fail("bad-order", "Vault signs the extensions of a request as they are, and %s is not what the certificate may "+
 				"have: make a request without it", extensionName(extension.Id))
 		}
@@ -89,15 +89,6 @@ func extensionName(id asn1.ObjectIdentifier) string {
 		return "its extended key usage"
 	}
 	return "its extension " + id.String()
-}
-
-func value(c *x509.Certificate, id asn1.ObjectIdentifier) []byte {
-	for _, extension := range c.Extensions {
-		if extension.Id.Equal(id) {
-			return extension.Value
-		}
-	}
-	return nil
 }
 
 // endMargin is how long before its CA a certificate ends that would last as long: Vault refuses what would be later by its

@@ -34,7 +34,8 @@ func (a Age) String() string { return [...]string{"old", "new"}[a] }
 // A Fake is a Vault in the test's own process: the PKI engine, AppRole, tokens and wrapping, as far as TestFacts holds them
 // to the real one. What the operator (the root token) calls is neither counted nor does it fail on purpose. This file has
 // the server and its faults, fake_core.go who may call what, fake_login.go logins, tokens and wrapping, fake_pki.go the
-// engine, fake_sign.go what it makes.
+// engine and its CAs, fake_read.go and fake_revoke.go what it tells and takes back, fake_sign.go and fake_authority.go what it
+// makes.
 type Fake struct {
 	operator
 

@@ -13,6 +13,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -275,4 +276,92 @@ func extUsages(body map[string]any) []x509.ExtKeyUsage {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// signIntermediate signs the request of a CA.
+func (e *engine) signIntermediate(ref string, body map[string]any) answer {
+	one, key, missing := e.signer(ref)
+	if missing != nil {
+		return *missing
+	}
+	request, wrong := parseRequest(text(body, "csr"))
+	if wrong != "" {
+		return refuse(http.StatusBadRequest, wrong)
+	}
+	if request.CheckSignature() != nil {
+		return refuse(http.StatusBadRequest, "request signature invalid")
+	}
+	above := one.certificate
+	if above.MaxPathLenZero {
+		return refuse(http.StatusBadRequest, "signing certificate has a max path length of zero, and cannot issue further CA certificates")
+	}
+	template := e.template(request.PublicKey)
+	template.PublicKey = request.PublicKey
+	var done answer
+	end, _, refused := e.wanted(template, nil, body)
+	if refused != nil {
+		return *refused
+	}
+	template.NotAfter = end
+	if end.After(above.NotAfter) {
+		if e.age == Old {
+			done.warnings = append(done.warnings, "The expiration time for the signed certificate is after the CA's expiration time. If the new certificate is not treated as a root, "+
+				"validation paths with the certificate past the issuing CA's expiration time will fail.")
+		} else {
+			template.NotAfter = above.NotAfter
+		}
+	}
+	if body["use_csr_values"] == true {
+		if refused := e.copyRequest(template, request, &done); refused != nil {
+			return *refused
+		}
+	} else {
+		e.subject(template, body, request.Subject.CommonName)
+	}
+	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
+	template.MaxPathLen = max(above.MaxPathLen-1, -1)
+	if given, found := body["max_path_length"]; found {
+		template.MaxPathLen = number(given)
+	}
+	template.MaxPathLenZero = template.MaxPathLen == 0
+	if err := e.constrain(template, body); err != nil {
+		return refuse(http.StatusBadRequest, err.Error())
+	}
+	made, refused := e.issue(template, one, key)
+	if refused != nil {
+		return *refused
+	}
+	e.entries = append(e.entries, &entry{certificate: made, asked: true, stored: true})
+	done.data = e.describe(made, one)
+	chain := e.chain(one)
+	if e.age == New {
+		chain = append([]*x509.Certificate{made}, chain...)
+	}
+	if len(chain) > 0 {
+		done.data["ca_chain"] = pems(chain)
+	}
+	if template.MaxPathLenZero {
+		done.warnings = append(done.warnings, isZeroPath)
+	}
+	return done
+}
+
+// constrain sets the name constraints that are asked for beside a request. The old age knows permitted domains, and passes
+// over the rest.
+func (e *engine) constrain(template *x509.Certificate, body map[string]any) error {
+	template.PermittedDNSDomains = texts(body["permitted_dns_domains"])
+	if e.age == New {
+		template.ExcludedDNSDomains = texts(body["excluded_dns_domains"])
+		for name, ranges := range map[string]*[]*net.IPNet{"permitted_ip_ranges": &template.PermittedIPRanges, "excluded_ip_ranges": &template.ExcludedIPRanges} {
+			for _, one := range texts(body[name]) {
+				_, network, err := net.ParseCIDR(one)
+				if err != nil {
+					return fmt.Errorf("invalid %s value %q: %w", name, one, err)
+				}
+				*ranges = append(*ranges, network)
+			}
+		}
+	}
+	template.PermittedDNSDomainsCritical = true
+	return nil
 }

@@ -3,14 +3,10 @@
 package vaulttest
 
 import (
-	"bytes"
 	"crypto"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"slices"
 	"strings"
@@ -200,121 +196,6 @@ const (
 	unreadable = "stored CA information not able to be parsed"
 )
 
-// read answers what is asked of an engine.
-func (e *engine) read(path string, parts []string) answer {
-	seen := e.visible()
-	switch {
-	case path == "ca", path == "ca/pem", path == "ca_chain", path == "crl", path == "crl/pem":
-		return e.bare(path, seen)
-	case path == "cert/ca_chain":
-		switch {
-		case e.age == Old && len(e.issuers) == 0 && len(e.keys) > 0:
-			return refuse(http.StatusInternalServerError, unreadable)
-		case e.age == Old && len(e.issuers) == 0:
-			return refuse(http.StatusBadRequest, noCA)
-		case seen == nil:
-			return refuse(http.StatusBadRequest, noDefault)
-		}
-		return answer{data: map[string]any{"certificate": strings.Join(pems(e.chain(seen)), "\n"), "revocation_time": 0}}
-	case path == "cert/ca", path == "cert/crl":
-		switch {
-		case seen == nil && e.age == Old:
-			return absent()
-		case seen == nil && path == "cert/crl":
-			return failure(http.StatusInternalServerError, noDefault)
-		case seen == nil:
-			return refuse(http.StatusBadRequest, noDefault)
-		case path == "cert/crl":
-			return answer{data: map[string]any{"certificate": block("X509 CRL", seen.list), "revocation_time": 0}}
-		}
-		return answer{data: map[string]any{"certificate": block("CERTIFICATE", seen.certificate.Raw), "revocation_time": 0}}
-	case parts[0] == "cert" && len(parts) == 2:
-		found := e.entry(parts[1])
-		if found == nil {
-			return absent()
-		}
-		data := map[string]any{"certificate": block("CERTIFICATE", found.certificate.Raw), "revocation_time": 0}
-		if !found.revoked.IsZero() {
-			data["revocation_time"] = found.revoked.Unix()
-		}
-		return answer{data: data}
-	case path == "crl/rotate":
-		if e.issuer("") == nil {
-			return failure(http.StatusInternalServerError, "error encountered during CRL building: could not fetch the CA certificate: "+noCA)
-		}
-		e.rebuild()
-		return answer{data: map[string]any{"success": true}}
-	case parts[0] == "roles" && len(parts) == 2 && e.roles[parts[1]] != nil:
-		return answer{data: e.roles[parts[1]]}
-	case parts[0] == "roles" && len(parts) == 2, path == "config/crl" && e.crl == nil:
-		return absent()
-	case path == "config/crl":
-		return answer{data: e.crl}
-	case path == "config/issuers" && e.age == New:
-		return answer{data: map[string]any{"default": e.standard, "default_follows_latest_issuer": e.follows}}
-	}
-	return failure(http.StatusNotFound, "unsupported path")
-}
-
-// bare answers without JSON: with nothing where there is nothing.
-func (e *engine) bare(path string, seen *issuer) answer {
-	found := answer{kind: "application/pkix-cert"}
-	if strings.HasPrefix(path, "crl") {
-		found.kind = "application/pkix-crl"
-	}
-	if seen == nil {
-		return found
-	}
-	switch path {
-	case "ca":
-		found.bare = seen.certificate.Raw
-	case "ca/pem":
-		found.bare = []byte(block("CERTIFICATE", seen.certificate.Raw))
-	case "ca_chain":
-		found.bare = []byte(strings.Join(pems(e.chain(seen)), "\n"))
-	case "crl":
-		found.bare = seen.list
-	case "crl/pem":
-		found.bare = []byte(block("X509 CRL", seen.list))
-	}
-	return found
-}
-
-// list answers what there is.
-func (e *engine) list(path string) answer {
-	keys, info := []string{}, map[string]any{}
-	switch {
-	case path == "certs":
-		for _, entry := range e.entries {
-			if entry.stored {
-				keys = append(keys, serial(entry.certificate, map[Age]string{Old: "-", New: ":"}[e.age]))
-			}
-		}
-	case path == "roles":
-		for name := range e.roles {
-			keys = append(keys, name)
-		}
-	case path == "issuers" && e.age == New:
-		for _, one := range e.issuers {
-			keys = append(keys, one.id)
-			info[one.id] = map[string]any{
-				"issuer_name": one.name, "is_default": one.id == e.standard, "serial_number": serial(one.certificate, ":"), "key_id": one.keyID,
-			}
-		}
-	default:
-		return failure(http.StatusNotFound, "unsupported path")
-	}
-	if len(keys) == 0 {
-		return absent()
-	}
-	slices.Sort(keys)
-	data := map[string]any{"keys": keys}
-	if len(info) > 0 {
-		data["key_info"] = info
-	}
-	return answer{data: data}
-}
-
 // issuerCall carries out what is asked of one issuer.
 func (e *engine) issuerCall(method string, parts []string, body map[string]any) answer {
 	if len(parts) < 2 {
@@ -361,96 +242,6 @@ func unknownIssuer(ref string) string {
 		return noDefault
 	}
 	return "unable to find PKI issuer for reference: " + ref
-}
-
-// revoke puts a certificate on the list of the CA that signed it.
-func (e *engine) revoke(asked string) answer {
-	if asked == "" {
-		return refuse(http.StatusBadRequest, "The serial number must be provided")
-	}
-	asked = strings.ReplaceAll(strings.ToLower(asked), "-", ":")
-	if e.age == Old && len(e.issuers) == 0 {
-		return refuse(http.StatusBadRequest, "could not fetch the CA certificate: "+noCA)
-	}
-	for _, one := range e.issuers {
-		switch {
-		case serial(one.certificate, ":") != asked || one.keyID == "":
-		case e.age == New && one.certificate.CheckSignatureFrom(one.certificate) == nil:
-			return refuse(http.StatusBadRequest, fmt.Sprintf("adding issuer (id: %v) to its own CRL is not allowed", one.id))
-		case e.age == Old:
-			return refuse(http.StatusBadRequest, "adding CA to CRL is not allowed")
-		}
-	}
-	found := e.entry(asked)
-	switch now := e.now(); {
-	case found == nil && e.age == New:
-		return refuse(http.StatusBadRequest, fmt.Sprintf("certificate with serial %s not found.", asked))
-	case found == nil:
-		return refuse(http.StatusBadRequest, fmt.Sprintf("certificate with serial %s not found", asked))
-	case found.revoked.IsZero() && found.certificate.NotAfter.Before(now.Add(2*time.Second)):
-		if e.age == Old {
-			return answer{}
-		}
-		return answer{warnings: []string{fmt.Sprintf("certificate with serial %s already expired; refusing to add to CRL", asked)}}
-	case found.revoked.IsZero():
-		found.revoked = now
-	}
-	if e.crl["disable"] != true && (e.age == Old || e.crl["auto_rebuild"] != true) {
-		e.rebuild()
-	}
-	data := map[string]any{"revocation_time": found.revoked.Unix(), "revocation_time_rfc3339": found.revoked.UTC().Format(time.RFC3339Nano)}
-	if e.age == New {
-		data["state"] = "revoked"
-	}
-	return answer{data: data}
-}
-
-// entry finds what is stored under a serial number; nil for nothing.
-func (e *engine) entry(asked string) *entry {
-	asked = strings.ReplaceAll(strings.ToLower(asked), "-", ":")
-	at := slices.IndexFunc(e.entries, func(one *entry) bool { return one.stored && serial(one.certificate, ":") == asked })
-	if at < 0 {
-		return nil
-	}
-	return e.entries[at]
-}
-
-// rebuild makes the lists of all CAs anew.
-func (e *engine) rebuild() {
-	for _, one := range e.issuers {
-		key := e.keys[one.keyID]
-		if key == nil {
-			continue
-		}
-		now, life := e.now(), 72*time.Hour
-		if given, err := duration(e.crl["expiry"]); err == nil && given > 0 {
-			life = given
-		}
-		var old []pkix.RevokedCertificate
-		var list []x509.RevocationListEntry
-		for _, entry := range e.entries {
-			of := e.age == Old || bytes.Equal(entry.certificate.RawIssuer, one.certificate.RawSubject) &&
-				bytes.Equal(entry.certificate.AuthorityKeyId, one.certificate.SubjectKeyId)
-			if entry.revoked.IsZero() || !of || e.crl["disable"] == true {
-				continue
-			}
-			at := entry.revoked.UTC()
-			old = append(old, pkix.RevokedCertificate{SerialNumber: entry.certificate.SerialNumber, RevocationTime: at})
-			list = append(list, x509.RevocationListEntry{SerialNumber: entry.certificate.SerialNumber, RevocationTime: at})
-		}
-		var err error
-		if e.age == Old { // a list without a number, which nothing else in Go makes
-			one.list, err = one.certificate.CreateCRL(rand.Reader, key, old, now, now.Add(life)) //nolint:staticcheck // the old Vault uses it too
-		} else {
-			one.number++
-			one.list, err = x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-				Number: big.NewInt(one.number), ThisUpdate: now, NextUpdate: now.Add(life), RevokedCertificateEntries: list,
-			}, one.certificate, key)
-		}
-		if err != nil {
-			panic(err) // it is a CA that was made here
-		}
-	}
 }
 
 // serial is a serial number as Vault writes it: "0a:1b".
