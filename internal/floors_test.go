@@ -43,6 +43,7 @@ func floors() rulebook {
 	return rulebook{
 		floors: map[string]int{
 			"audit":      1,
+			"memo":       -1,
 			"cert":       0,
 			"juju":       0,
 			"dialect":    1,

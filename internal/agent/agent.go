@@ -14,6 +14,7 @@ import (
 	"github.com/signet-charm/signet/internal/ledger"
 	"github.com/signet-charm/signet/internal/order"
 	"github.com/signet-charm/signet/internal/provider"
+	"github.com/signet-charm/signet/internal/unit"
 )
 
 // Session is one unit's view of its controller and its one way to change it. Implementations need not be safe for
@@ -78,6 +79,7 @@ type Unit struct {
 	Tell      func(appID string, entries []ledger.Entry) // is told what was recorded; nil for nobody
 	Now       func() time.Time
 	Log       *slog.Logger
+	memory    unit.Memory
 	telling   bool   // it is known what was told
 	told      int    // how many entries of the record
 	Trouble   string // why a hook takes the turn although an agent runs, for the status; empty for no trouble

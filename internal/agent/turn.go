@@ -179,7 +179,7 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 // decide decides until every order has an answer, and gives the last plan.
 func (w *work) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error) {
 	for range maxRounds {
-		plan := unit.Decide(w.now, snap, w.answers)
+		plan := w.memory.Decide(w.now, snap, w.answers)
 		if len(plan.Entries) > 0 {
 			if err := w.Folder.Append(plan.Entries...); err != nil {
 				return unit.Plan{}, err
@@ -195,7 +195,7 @@ func (w *work) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error
 			w.answers = append(w.answers, w.carryAll(ctx, wanted)...)
 		}
 	}
-	plan := unit.Decide(w.now, snap, w.answers)
+	plan := w.memory.Decide(w.now, snap, w.answers)
 	w.Log.Warn("the turn does not come to rest; the next one goes on", "orders", len(plan.Orders))
 	plan.Wake = w.now
 	return plan, nil

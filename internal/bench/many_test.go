@@ -36,17 +36,20 @@ func (r *run) wave(t *testing.T) {
 		relations = append(relations, legacyRelation(10+n, min(each, r.Wave-n*each)/2))
 	}
 	w.fill(relations)
+	w.memory.Decide(noon, w.snap, nil)
 	for _, c := range []struct {
 		id     string
 		now    time.Time
+		memory *unit.Memory
 		orders bool
 	}{
-		{waveAtRest, noon, false},
-		{wavePlanned, noon.Add(70 * 24 * time.Hour), true},
+		{waveAtStart, noon, &unit.Memory{}, false},
+		{waveAtRest, noon, &w.memory, false},
+		{wavePlanned, noon.Add(70 * 24 * time.Hour), &w.memory, true},
 	} {
 		runtime.GC()
 		watch := start()
-		plan := unit.Decide(c.now, w.snap, nil)
+		plan := c.memory.Decide(c.now, w.snap, nil)
 		found := watch.figure(r.Wave, fmt.Sprintf("%d orders", len(plan.Orders)))
 		require.Equal(t, c.orders, len(plan.Orders) > 0)
 		r.put(c.id, found)

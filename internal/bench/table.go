@@ -57,6 +57,7 @@ const (
 	routines      = "goroutines"
 	bytesLegacy   = "bytes-legacy"
 	bytesRequests = "bytes-requests"
+	waveAtStart   = "wave-at-start"
 	waveAtRest    = "wave-at-rest"
 	wavePlanned   = "wave-planned"
 	longList      = "crl"
@@ -102,6 +103,7 @@ func rows() []row {
 		withoutTarget(routines, 5, "an agent's goroutines, %s units served", "", 5000),
 		withoutTarget(bytesLegacy, 5, "relation data for a unit, 2 legacy certificates", "B", 0),
 		withoutTarget(bytesRequests, 5, "relation data for a unit, 1 request", "B", 0),
+		withoutTarget(waveAtStart, 6, "the first decision of an agent, with %s certificates", "s", 100_000),
 		withoutTarget(waveAtRest, 6, "a decision with %s certificates, none due", "s", 100_000),
 		scaled(wavePlanned, 6, "a decision with %s certificates, all due for renewal", "s", 1, 100_000),
 		scaled(longList, 6, "a revocation list of %s entries", "s", 1, 100_000),

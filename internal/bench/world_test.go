@@ -36,6 +36,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 type world struct {
 	t         *testing.T
 	snap      juju.Snapshot
+	memory    unit.Memory
 	folder    *disk.Folder
 	authority *ca.Embedded
 	key       cert.Key // of all certificates
@@ -116,8 +117,8 @@ func (w *world) turns(now time.Time) {
 	w.t.Helper()
 	for {
 		var answers []order.Answer
-		plan := unit.Decide(now, w.snap, nil)
-		for ; len(plan.Orders) > 0; plan = unit.Decide(now, w.snap, answers) {
+		plan := w.memory.Decide(now, w.snap, nil)
+		for ; len(plan.Orders) > 0; plan = w.memory.Decide(now, w.snap, answers) {
 			answers = append(answers, w.carryAll(plan.Orders)...)
 		}
 		if plan.Changes.Empty() {

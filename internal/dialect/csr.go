@@ -35,40 +35,56 @@ const (
 
 // csr reads one databag of the remote side; the unit is empty for the application's.
 func (r *reader) csr(unit string, bag juju.Bag) {
-	items, err := documentList(bag[keyRequests], maxValue)
-	if err != nil {
-		r.deny(unit, refuse(keyRequests, err), "")
+	text := bag[keyRequests]
+	list := r.memory.items.Get(text, func() csrReading { return readItems(text) })
+	if list.err != nil {
+		r.deny(unit, refuse(keyRequests, list.err), "")
 		return
 	}
-	for i, item := range items[:min(len(items), maxRequests)] {
+	for i, item := range list.items {
 		r.request(unit, fmt.Sprintf("%s[%d]", keyRequests, i), item)
 	}
-	if excess := len(items) - maxRequests; excess > 0 {
-		r.deny(unit, tooManyRequests(keyRequests, excess), "")
+	if list.excess > 0 {
+		r.deny(unit, tooManyRequests(keyRequests, list.excess), "")
 	}
+}
+
+// readItems takes a list of requests apart.
+func readItems(text string) csrReading {
+	items, err := documentList(text, maxValue)
+	list := csrReading{excess: len(items) - maxRequests, err: err}
+	for _, raw := range items[:min(len(items), maxRequests)] {
+		text, ca, err := requestItem(raw)
+		list.items = append(list.items, csrItem{text, ca, err})
+	}
+	return list
 }
 
 // request reads one item. A request that several units make is one ask, the first one's, since one entry answers them
 // all.
-func (r *reader) request(unit, item string, raw json.RawMessage) {
-	text, ca, err := requestItem(raw)
-	if err != nil {
-		r.deny(unit, refuse(item, err), echo(text))
+func (r *reader) request(unit, item string, made csrItem) {
+	text := made.text
+	if made.err != nil {
+		r.deny(unit, refuse(item, made.err), r.memory.echo(text))
 		return
 	}
 	kind := cert.Server
-	if ca {
+	if made.ca {
 		kind = cert.Intermediate
 	}
 	if known, found := r.requests[text]; found {
 		r.repeat(unit, item, kind, &r.reading.Asks[known])
 		return
 	}
-	ask, err := requestAsk(text)
-	if err != nil {
-		r.deny(unit, refuse(item, err), echo(text))
+	read := r.memory.asks.Get(text, func() readAsk {
+		ask, err := r.memory.requestAsk(text)
+		return readAsk{ask, err}
+	})
+	if read.err != nil {
+		r.deny(unit, refuse(item, read.err), r.memory.echo(text))
 		return
 	}
+	ask := read.ask
 	ask.Relation, ask.App, ask.Unit, ask.Kind = r.rel.ID, r.rel.RemoteApp, unit, kind
 	r.requests[text] = len(r.reading.Asks)
 	r.reading.Asks = append(r.reading.Asks, ask)
@@ -108,7 +124,7 @@ func (r *reader) repeat(unit, item string, kind cert.Kind, ask *Ask) {
 func (r *reader) answeredAsAuthority(request string) bool {
 	if r.authorities == nil { // read once, and only where somebody disagrees
 		r.authorities = map[string]bool{}
-		for _, entry := range ownEntries(r.rel.OwnApp) {
+		for _, entry := range r.memory.ownEntries(r.rel.OwnApp) {
 			r.authorities[entry.request] = entry.leaf.IsCA
 		}
 	}
@@ -131,8 +147,8 @@ func requestItem(raw json.RawMessage) (text string, ca bool, err error) {
 }
 
 // requestAsk reads what a request asks for, apart from whether it is for a CA.
-func requestAsk(text string) (Ask, error) {
-	request, err := cert.ParseRequest(text)
+func (m *Memory) requestAsk(text string) (Ask, error) {
+	request, err := m.ParseRequest(text)
 	if err == nil {
 		err = cert.CheckRequest(request)
 	}
@@ -172,8 +188,8 @@ func badRequest(err error) error {
 }
 
 // echo gives a request's text if it may be published, i.e. if other parsers can read it; else nothing.
-func echo(text string) string {
-	if _, err := cert.ParseRequest(text); err != nil {
+func (m *Memory) echo(text string) string {
+	if _, err := m.ParseRequest(text); err != nil {
 		return ""
 	}
 	return text
@@ -189,7 +205,7 @@ type answer struct {
 }
 
 // parseAnswer reads one entry. All PEM in it must be readable: one bad text would make a v4 requirer fail.
-func parseAnswer(members map[string]json.RawMessage) (answer, error) {
+func (m *Memory) parseAnswer(members map[string]json.RawMessage) (answer, error) {
 	var a answer
 	var err error
 	if a.request, err = str(members[memberRequest]); err != nil {
@@ -199,7 +215,7 @@ func parseAnswer(members map[string]json.RawMessage) (answer, error) {
 	if err != nil {
 		return answer{}, malformed("%s: %s", memberCertificate, err)
 	}
-	certificates, err := cert.ParseCertificates(text)
+	certificates, err := m.ParseCertificates(text)
 	if err != nil {
 		return answer{}, malformed("%s: %s", memberCertificate, err)
 	}
@@ -208,7 +224,7 @@ func parseAnswer(members map[string]json.RawMessage) (answer, error) {
 	if err != nil {
 		return answer{}, malformed("%s: %s", memberCA, err)
 	}
-	if a.ca, err = cert.ParseCertificates(ca); err != nil {
+	if a.ca, err = m.ParseCertificates(ca); err != nil {
 		return answer{}, malformed("%s: %s", memberCA, err)
 	}
 	texts, err := strs(members[memberChain])
@@ -216,7 +232,7 @@ func parseAnswer(members map[string]json.RawMessage) (answer, error) {
 		return answer{}, malformed("%s: %s", memberChain, err)
 	}
 	for i, text := range texts {
-		links, err := cert.ParseCertificates(text)
+		links, err := m.ParseCertificates(text)
 		if err != nil {
 			return answer{}, malformed("%s[%d]: %s", memberChain, i, err)
 		}

@@ -14,8 +14,8 @@ import (
 // Read gives all that the remote side of a relation asks for. Only the content of each databag tells which dialect its
 // writer speaks (protocol B.10), so the units of one application may speak different ones, or both at once. Reading
 // never fails: an item that is no good becomes a Denial and harms no other.
-func Read(rel juju.Relation) Reading {
-	reader := reader{rel: rel, requests: map[string]int{}}
+func (m *Memory) Read(rel juju.Relation) Reading {
+	reader := reader{rel: rel, memory: m, requests: map[string]int{}}
 	names, impostors := legacyNames(rel)
 	if speaksCSR(rel.RemoteApplication) {
 		reader.reading.CSR = append(reader.reading.CSR, "")
@@ -24,7 +24,7 @@ func Read(rel juju.Relation) Reading {
 	shared := len(reader.reading.Asks)
 	var application union
 	if rel.Partial {
-		application.keep(rel.OwnUnit)
+		application.keep(m, rel.OwnUnit)
 	}
 	for _, unit := range rel.UnitNames() {
 		bag := rel.RemoteUnits[unit]
@@ -52,6 +52,7 @@ func Read(rel juju.Relation) Reading {
 // reader collects a Reading.
 type reader struct {
 	rel      juju.Relation
+	memory   *Memory
 	reading  Reading
 	requests map[string]int // CSR dialect: index of the ask by its request's text
 
@@ -181,17 +182,17 @@ type union struct {
 
 // keep takes in what is published for the application already. In a partial view the units that asked for it may not be
 // shown, and who is shown must not take their names from them.
-func (u *union) keep(own juju.Bag) {
+func (u *union) keep(m *Memory, own juju.Bag) {
 	for _, key := range slices.Sorted(maps.Keys(own)) {
-		if _, answers := ownerOf(key); !answers || !strings.HasSuffix(key, "."+answerSuffix(cert.Application)) {
+		if _, answers := m.ownerOf(key); !answers || !strings.HasSuffix(key, "."+answerSuffix(cert.Application)) {
 			continue
 		}
-		shared, found := decodePairs(own[key])[appData]
+		shared, found := m.decodePairs(own[key])[appData]
 		if !found {
 			continue
 		}
-		if leaf, err := cert.ParseCertificate(shared.Cert); err == nil {
-			u.merge("", leaf.Subject.CommonName, cert.NamesOf(leaf))
+		if leaf, err := m.ParseCertificate(shared.Cert); err == nil {
+			u.merge("", leaf.Subject.CommonName, m.NamesOf(leaf))
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 // when it is first needed. It is not for concurrent use.
 type Index struct {
 	rel     juju.Relation
-	pairs   map[string]map[string]pair // legacy, by databag key
-	answers map[string]answer          // CSR dialect, by request
+	memory  *Memory
+	answers map[string]ownEntry // CSR dialect, by request
 }
 
 // pair is a certificate with its key, as the legacy dialect writes them.
@@ -25,10 +25,8 @@ type pair struct {
 	Key  string `json:"key"`
 }
 
-// NewIndex indexes the own databags of a relation.
-func NewIndex(rel juju.Relation) *Index {
-	return &Index{rel: rel, pairs: map[string]map[string]pair{}}
-}
+// Index indexes the own databags of a relation.
+func (m *Memory) Index(rel juju.Relation) *Index { return &Index{rel: rel, memory: m} }
 
 // Published gives what the own databags already publish for an ask, wherever it may stand, if it can be used: readable,
 // with the key that belongs to it, not revoked. Whether it is what the ask wants now is not looked at. In the CSR
@@ -82,7 +80,7 @@ func (x *Index) topLevel(ask Ask) (cert.Issued, bool) {
 	if !found {
 		return cert.Issued{}, false
 	}
-	leaf, err := cert.ParseCertificate(issued.Certificate)
+	leaf, err := x.memory.ParseCertificate(issued.Certificate)
 	fits := err == nil && speaksFor(leaf, ask.CommonName)
 	if !fits && x.rel.RemoteUnits[ask.Unit][keyCommonName] != ask.CommonName {
 		return cert.Issued{}, false // another request's answer; that of the place's own is the one to be replaced
@@ -101,12 +99,7 @@ func speaksFor(leaf *x509.Certificate, commonName string) bool {
 
 // decode gives the pairs under a key; none when its value is not such an object.
 func (x *Index) decode(key string) map[string]pair {
-	pairs, done := x.pairs[key]
-	if !done {
-		pairs = decodePairs(x.rel.OwnUnit[key])
-		x.pairs[key] = pairs
-	}
-	return pairs
+	return x.memory.decodePairs(x.rel.OwnUnit[key])
 }
 
 // decodePairs reads what stands in a databag of our own, leaving out what is no pair.
@@ -135,15 +128,18 @@ func (x *Index) issued(p pair) (cert.Issued, bool) {
 	if p.Cert == "" || p.Key == "" {
 		return cert.Issued{}, false
 	}
-	leaf, err := cert.ParseCertificate(p.Cert)
-	if err != nil {
-		return cert.Issued{}, false
-	}
-	key := cert.NewKey(plainKey(p.Key))
-	if !cert.KeyMatches(key, leaf) {
-		return cert.Issued{}, false
-	}
-	return cert.Issued{Certificate: cert.EncodeCertificates(leaf), Key: key}, true
+	found := x.memory.issued.Get(p, func() issuedPair {
+		leaf, err := x.memory.ParseCertificate(p.Cert)
+		if err != nil {
+			return issuedPair{}
+		}
+		key := cert.NewKey(x.memory.plainKey(p.Key))
+		if !x.memory.KeyMatches(key, leaf) {
+			return issuedPair{}
+		}
+		return issuedPair{cert.Issued{Certificate: x.memory.EncodeCertificate(leaf), Key: key}, true}
+	})
+	return found.issued, found.good
 }
 
 // Revoked gives what the own databags publish for an ask with the word to stop using it.
@@ -152,7 +148,7 @@ func (x *Index) Revoked(ask Ask) (cert.Issued, bool) {
 	if !ok || !found.revoked {
 		return cert.Issued{}, false
 	}
-	return found.issued(), true
+	return found.issued, true
 }
 
 // answer finds the entry of the CSR dialect for a request.
@@ -161,25 +157,25 @@ func (x *Index) answer(ask Ask) (cert.Issued, bool) {
 	if !ok || found.revoked {
 		return cert.Issued{}, false
 	}
-	return found.issued(), true
+	return found.issued, true
 }
 
-func (x *Index) entry(ask Ask) (answer, bool) {
+func (x *Index) entry(ask Ask) (ownEntry, bool) {
 	if ask.Dialect != CSR {
-		return answer{}, false
+		return ownEntry{}, false
 	}
 	if x.answers == nil {
-		x.answers = map[string]answer{}
-		for _, entry := range ownEntries(x.rel.OwnApp) {
+		x.answers = map[string]ownEntry{}
+		for _, entry := range x.memory.ownEntries(x.rel.OwnApp) {
 			if _, doubled := x.answers[entry.request]; !doubled {
-				x.answers[entry.request] = entry.answer
+				x.answers[entry.request] = entry
 			}
 		}
 	}
 	found, ok := x.answers[ask.Request]
 	if !ok {
-		return answer{}, false
+		return ownEntry{}, false
 	}
-	request, err := cert.ParseRequest(ask.Request)
+	request, err := x.memory.ParseRequest(ask.Request)
 	return found, err == nil && found.fits(request)
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/juju"
 )
 
@@ -23,27 +22,27 @@ type Held struct {
 
 // Inventory gives all certificates that this side's databags publish in a relation, in a fixed order. What cannot be
 // read is left out. In the CSR dialect only the leader sees any.
-func Inventory(rel juju.Relation) []Held {
+func (m *Memory) Inventory(rel juju.Relation) []Held {
 	var all []Held
 	add := func(held Held, text string) {
-		if leaf, err := cert.ParseCertificate(text); err == nil {
+		if leaf, err := m.ParseCertificate(text); err == nil {
 			held.Leaf = leaf
 			all = append(all, held)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(rel.OwnUnit)) {
-		unit, answers := ownerOf(key)
+		unit, answers := m.ownerOf(key)
 		switch {
 		case key == keyClientCert, answers && strings.HasSuffix(key, "."+suffixServerCert):
 			add(Held{Dialect: Legacy, Place: key, Unit: unit}, rel.OwnUnit[key])
 		case answers && !strings.HasSuffix(key, "."+suffixServerKey):
-			pairs := decodePairs(rel.OwnUnit[key])
+			pairs := m.decodePairs(rel.OwnUnit[key])
 			for _, name := range slices.Sorted(maps.Keys(pairs)) {
 				add(Held{Dialect: Legacy, Place: named(key, name), Unit: unit}, pairs[name].Cert)
 			}
 		}
 	}
-	for _, entry := range ownEntries(rel.OwnApp) {
+	for _, entry := range m.ownEntries(rel.OwnApp) {
 		all = append(all, Held{
 			Dialect: CSR, Place: "request " + fingerprint(entry.request)[:12], Leaf: entry.leaf, Revoked: entry.revoked,
 		})

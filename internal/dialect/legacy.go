@@ -97,7 +97,7 @@ type wish struct {
 
 // legacy reads one unit's databag. The names of an application request go into the application's union.
 func (r *reader) legacy(unit, name string, bag juju.Bag, application *union) {
-	wishes, refusals := legacyWishes(bag)
+	wishes, refusals := r.memory.legacyWishes(bag)
 	for _, why := range refusals {
 		r.deny(unit, why, "")
 	}

@@ -136,7 +136,7 @@ func peekRequest(item json.RawMessage, names ...string) (string, map[string]json
 }
 
 func (r *offerReader) csrOffer(wanted *wantedRequest, members map[string]json.RawMessage) (Offer, error) {
-	entry, err := parseAnswer(members)
+	entry, err := new(Memory).parseAnswer(members)
 	if err != nil {
 		return Offer{}, err
 	}

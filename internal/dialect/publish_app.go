@@ -3,9 +3,11 @@
 package dialect
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/signet-charm/signet/internal/cert"
@@ -18,13 +20,15 @@ import (
 // A request that stands in no databag any more loses its entry. An entry that still answers a request stays in its
 // place, revoked or not, until a grant or a lasting denial takes it; a temporary denial does not. Each request is in
 // one of certificates and request_errors at most (protocol B.4). Keys and members of others are not touched.
-func PublishApplication(rel juju.Relation, pub Publication) juju.Bag {
+func (m *Memory) PublishApplication(rel juju.Relation, pub Publication) juju.Bag {
 	if rel.OwnApp == nil {
 		return nil
 	}
 	bag := maps.Clone(rel.OwnApp)
-	requests := newRequestBook(pub)
-	setList(bag, keyCertificates, requests.entries(bag, rel.Partial))
+	requests := m.newRequestBook(pub)
+	if entries := requests.entries(bag, rel.Partial); !m.standing(bag, entries) {
+		setList(bag, keyCertificates, entries)
+	}
 	setList(bag, keyErrors, requests.errors())
 	if pub.Capabilities == nil {
 		delete(bag, keyCapabilities)
@@ -32,6 +36,14 @@ func PublishApplication(rel juju.Relation, pub Publication) juju.Bag {
 		set(bag, keyCapabilities, pub.Capabilities)
 	}
 	return bag
+}
+
+// standing reports whether a list of certificates is what stands in a databag, so that it need not be written out.
+func (m *Memory) standing(bag juju.Bag, list []map[string]json.RawMessage) bool {
+	own := m.ownList(bag)
+	return len(list) > 0 && own.whole && slices.EqualFunc(list, own.entries, func(members map[string]json.RawMessage, entry ownEntry) bool {
+		return maps.EqualFunc(members, entry.members, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
+	})
 }
 
 // setList writes a list. Absent and empty mean the same to every reader (protocol B.1).
@@ -46,6 +58,7 @@ func setList[T any](bag juju.Bag, key string, items []T) {
 
 // requestBook holds what is known about each request of a relation.
 type requestBook struct {
+	memory   *Memory
 	order    []string // requests that stand in a databag of the remote side, as they were read
 	wanted   map[string]bool
 	grants   map[string]Grant
@@ -53,9 +66,9 @@ type requestBook struct {
 	answered map[string]bool // requests that have an entry
 }
 
-func newRequestBook(pub Publication) *requestBook {
+func (m *Memory) newRequestBook(pub Publication) *requestBook {
 	book := &requestBook{
-		wanted: map[string]bool{}, grants: map[string]Grant{}, denials: map[string]Denial{}, answered: map[string]bool{},
+		memory: m, wanted: map[string]bool{}, grants: map[string]Grant{}, denials: map[string]Denial{}, answered: map[string]bool{},
 	}
 	asked := map[string]bool{}
 	for _, ask := range pub.Reading.Asks {
@@ -96,7 +109,7 @@ func (b *requestBook) want(request string) {
 // view a request that is not seen is still made, perhaps by a unit that is not shown.
 func (b *requestBook) entries(bag juju.Bag, partial bool) []map[string]json.RawMessage {
 	var list []map[string]json.RawMessage
-	for _, entry := range ownEntries(bag) {
+	for _, entry := range b.memory.ownEntries(bag) {
 		if b.answered[entry.request] || !b.wanted[entry.request] && !partial {
 			continue
 		}
@@ -110,7 +123,7 @@ func (b *requestBook) entries(bag juju.Bag, partial bool) []map[string]json.RawM
 		if !granted || b.answered[request] {
 			continue
 		}
-		if members, ok := newEntry(request, grant); ok {
+		if members, ok := b.memory.newEntry(request, grant); ok {
 			b.answered[request] = true
 			list = append(list, members)
 		}
@@ -121,16 +134,18 @@ func (b *requestBook) entries(bag juju.Bag, partial bool) []map[string]json.RawM
 // renewed gives what becomes of an entry that answers a request which is still made.
 func (b *requestBook) renewed(entry ownEntry) (members map[string]json.RawMessage, keep bool) {
 	if grant, granted := b.grants[entry.request]; granted {
-		fresh, ok := newEntry(entry.request, grant)
+		fresh, ok := b.memory.newEntry(entry.request, grant)
 		if !ok {
 			return entry.members, true
 		}
-		if leaf, err := cert.ParseCertificate(grant.Issued.Certificate); err == nil && leaf.Equal(entry.leaf) {
+		if leaf, err := b.memory.ParseCertificate(grant.Issued.Certificate); err == nil && leaf.Equal(entry.leaf) {
+			noted := maps.Clone(fresh)
 			for name, value := range entry.members { // what others noted about this certificate
 				if _, ours := fresh[name]; !ours && name != memberRevoked {
-					fresh[name] = value
+					noted[name] = value
 				}
 			}
+			return noted, true
 		}
 		return fresh, true
 	}
@@ -142,34 +157,41 @@ func (b *requestBook) renewed(entry ownEntry) (members map[string]json.RawMessag
 
 // newEntry makes an entry of four members, five when it is revoked (protocol B.3); false when the certificate cannot be
 // published: unreadable, without an issuer, or for another key than the request's.
-func newEntry(request string, grant Grant) (map[string]json.RawMessage, bool) {
+func (m *Memory) newEntry(request string, grant Grant) (map[string]json.RawMessage, bool) {
 	issued := grant.Issued
-	parsed, err := cert.ParseRequest(request)
+	all := entryText{request, issued.Certificate, strings.Join(issued.Issuers, "\n"), issued.CA, grant.Revoked}
+	made := m.made.Get(all, func() map[string]json.RawMessage { return m.makeEntry(request, grant) })
+	return made, made != nil
+}
+
+func (m *Memory) makeEntry(request string, grant Grant) map[string]json.RawMessage {
+	issued := grant.Issued
+	parsed, err := m.ParseRequest(request)
 	if err != nil {
-		return nil, false
+		return nil
 	}
-	leaf, err := cert.ParseCertificate(issued.Certificate)
+	leaf, err := m.ParseCertificate(issued.Certificate)
 	if err != nil || !cert.SameKey(leaf.PublicKey, parsed.PublicKey) {
-		return nil, false
+		return nil
 	}
 	chain := []*x509.Certificate{leaf}
 	for _, text := range issued.Issuers {
-		issuers, err := cert.ParseCertificates(text)
+		issuers, err := m.ParseCertificates(text)
 		if err != nil {
-			return nil, false
+			return nil
 		}
 		chain = append(chain, issuers...)
 	}
 	if len(chain) < 2 {
-		return nil, false
+		return nil
 	}
 	stripped := texts(chain)
 	for i := range stripped {
 		stripped[i] = strings.TrimSpace(stripped[i])
 	}
 	ca := stripped[1]
-	if own, err := cert.ParseCertificate(issued.CA); err == nil {
-		ca = strings.TrimSpace(cert.EncodeCertificates(own))
+	if own, err := m.ParseCertificate(issued.CA); err == nil {
+		ca = strings.TrimSpace(m.EncodeCertificate(own))
 	}
 	entry := map[string]json.RawMessage{
 		memberCA:          json.RawMessage(encode(ca)),
@@ -180,7 +202,7 @@ func newEntry(request string, grant Grant) (map[string]json.RawMessage, bool) {
 	if grant.Revoked { // never false or null: some requirers refuse these (protocol B.3)
 		entry[memberRevoked] = json.RawMessage("true")
 	}
-	return entry, true
+	return entry
 }
 
 // errorEntry is an item of request_errors. The library and the interface's description call the request differently;
@@ -203,7 +225,7 @@ func (b *requestBook) errors() []errorEntry {
 	var list []errorEntry
 	for _, request := range b.order {
 		denial, denied := b.denials[request]
-		if !denied || b.answered[request] || echo(request) == "" {
+		if !denied || b.answered[request] || b.memory.echo(request) == "" {
 			continue
 		}
 		number, name := denial.Code.wire()
@@ -217,30 +239,55 @@ func (b *requestBook) errors() []errorEntry {
 // ownEntry is an entry of the list of certificates in the own databag.
 type ownEntry struct {
 	answer
+	issued  cert.Issued                // what the answer gives
 	members map[string]json.RawMessage // without those that are null: v2 and v3 requirers refuse some
+	whole   bool                       // none is
 }
 
 // ownEntries reads the own list of certificates. Entries that are damaged, or whose certificate is for another key than
 // their request's, are left out, so that they are not published any longer.
-func ownEntries(bag juju.Bag) []ownEntry {
-	var items []map[string]json.RawMessage
-	if text := bag[keyCertificates]; text == "" || json.Unmarshal([]byte(text), &items) != nil {
-		items = looseObjects(text)
+func (m *Memory) ownEntries(bag juju.Bag) []ownEntry { return m.ownList(bag).entries }
+
+// ownList is the own list of certificates, read.
+type ownList struct {
+	entries []ownEntry
+	whole   bool // nothing was left out
+}
+
+func (m *Memory) ownList(bag juju.Bag) ownList {
+	text := bag[keyCertificates]
+	if text == "" {
+		return ownList{}
 	}
-	var entries []ownEntry
-	for _, members := range items {
-		maps.DeleteFunc(members, func(_ string, raw json.RawMessage) bool { return kindOf(raw) == aNull })
-		parsed, err := parseAnswer(members)
-		if err != nil || len(parsed.chain) == 0 {
-			continue
+	return m.lists.Get(text, func() ownList {
+		var items []json.RawMessage
+		list := ownList{whole: json.Unmarshal([]byte(text), &items) == nil} // what is no list has no entries
+		for _, raw := range items {
+			item := string(raw)
+			entry := m.entries.Get(item, func() *ownEntry { return m.ownEntry(item) })
+			list.whole = list.whole && entry != nil && entry.whole
+			if entry != nil {
+				list.entries = append(list.entries, *entry)
+			}
 		}
-		request, err := cert.ParseRequest(parsed.request)
-		if err != nil || !parsed.fits(request) {
-			continue
-		}
-		entries = append(entries, ownEntry{parsed, members})
+		return list
+	})
+}
+
+// ownEntry reads one item of the own list; nil for one to be left out.
+func (m *Memory) ownEntry(item string) *ownEntry {
+	members := decodeObject(item)
+	written := len(members)
+	maps.DeleteFunc(members, func(_ string, raw json.RawMessage) bool { return kindOf(raw) == aNull })
+	parsed, err := m.parseAnswer(members)
+	if err != nil || len(parsed.chain) == 0 {
+		return nil
 	}
-	return entries
+	request, err := m.ParseRequest(parsed.request)
+	if err != nil || !parsed.fits(request) {
+		return nil
+	}
+	return &ownEntry{parsed, parsed.issued(), members, len(members) == written}
 }
 
 // looseObjects gives the objects of a list that holds other things too.

@@ -19,28 +19,28 @@ import (
 // What belongs to units that are gone is withdrawn (from a partial view nobody is), and so are the private keys of units
 // that now speak the CSR dialect only. What a present unit was given stays, whatever becomes of its request. Keys of
 // others are not touched.
-func PublishUnit(rel juju.Relation, pub Publication) juju.Bag {
+func (m *Memory) PublishUnit(rel juju.Relation, pub Publication) juju.Bag {
 	bag := maps.Clone(rel.OwnUnit)
 	if bag == nil {
 		bag = juju.Bag{}
 	}
 	served := servedUnits(rel, pub.Reading)
 	for key := range rel.OwnUnit {
-		if unit, answers := ownerOf(key); answers && !served.has(unit) && !rel.Partial {
+		if unit, answers := m.ownerOf(key); answers && !served.has(unit) && !rel.Partial {
 			delete(bag, key)
 		}
 	}
 	switch {
 	case len(pub.Reading.Legacy) > 0:
 		if pub.Common != nil {
-			publishCommon(bag, *pub.Common)
+			m.publishCommon(bag, *pub.Common)
 		}
 	case len(pub.Reading.CSR) > 0 && !rel.Partial: // nobody needs them, and one is a private key
 		for _, key := range []string{keyCA, keyChain, keyClientCert, keyClientKey} {
 			delete(bag, key)
 		}
 	}
-	publishGrants(rel, bag, pub.Grants, served)
+	m.publishGrants(rel, bag, pub.Grants, served)
 	return bag
 }
 
@@ -74,10 +74,10 @@ func servedUnits(rel juju.Relation, reading Reading) served {
 
 // LegacyAnswers picks from a provider's unit databag what it says in the legacy dialect: under "" what all requirers
 // share, under a munged unit name what answers that unit.
-func LegacyAnswers(bag juju.Bag) map[string]juju.Bag {
+func (m *Memory) LegacyAnswers(bag juju.Bag) map[string]juju.Bag {
 	answers := map[string]juju.Bag{}
 	for key, value := range bag {
-		unit, answer := ownerOf(key)
+		unit, answer := m.ownerOf(key)
 		if !answer && key != keyCA && key != keyChain && key != keyClientCert && key != keyClientKey {
 			continue
 		}
@@ -99,31 +99,31 @@ func setOf(list []string) map[string]bool {
 
 // publishCommon writes what all legacy requirers need before they do anything (protocol A.6). A part that cannot be
 // read is left as it is: requirers take this text as it comes.
-func publishCommon(bag juju.Bag, common Common) {
-	if trust, ok := plainCertificates(common.Trust); ok && trust != "" {
-		fileBundle(bag, keyCA, trust)
+func (m *Memory) publishCommon(bag juju.Bag, common Common) {
+	if trust, ok := m.plainCertificates(common.Trust); ok && trust != "" {
+		m.fileBundle(bag, keyCA, trust)
 	}
-	if chain, ok := plainCertificates(common.Chain); ok {
+	if chain, ok := m.plainCertificates(common.Chain); ok {
 		if chain == "" {
 			delete(bag, keyChain)
 		} else {
-			fileBundle(bag, keyChain, chain)
+			m.fileBundle(bag, keyChain, chain)
 		}
 	}
-	if p, ok := plainPair(common.Client); ok && !(pair{bag[keyClientCert], bag[keyClientKey]}).same(p) {
+	if p, ok := m.plainPair(common.Client); ok && !m.same(pair{bag[keyClientCert], bag[keyClientKey]}, p) {
 		bag[keyClientCert], bag[keyClientKey] = p.Cert, p.Key
 	}
 }
 
 // fileBundle writes certificates, unless what stands there says the same.
-func fileBundle(bag juju.Bag, key, bundle string) {
-	if standing, err := cert.ParseCertificates(bag[key]); err != nil || cert.EncodeCertificates(standing...) != bundle {
+func (m *Memory) fileBundle(bag juju.Bag, key, bundle string) {
+	if standing, err := m.ParseCertificates(bag[key]); err != nil || cert.EncodeCertificates(standing...) != bundle {
 		bag[key] = bundle
 	}
 }
 
 // publishGrants files each legacy grant in its place. Values that hold several are decoded and encoded once.
-func publishGrants(rel juju.Relation, bag juju.Bag, grants []Grant, served served) {
+func (m *Memory) publishGrants(rel juju.Relation, bag juju.Bag, grants []Grant, served served) {
 	values := map[string]map[string]json.RawMessage{}
 	value := func(key string) map[string]json.RawMessage {
 		if values[key] == nil {
@@ -134,28 +134,33 @@ func publishGrants(rel juju.Relation, bag juju.Bag, grants []Grant, served serve
 		}
 		return values[key]
 	}
+	publish := func(key, name string, p pair) { // a pair among others, unless it stands there
+		if standing, found := m.decodePairs(bag[key])[name]; !found || !m.same(standing, p) {
+			value(key)[name] = json.RawMessage(encode(p))
+		}
+	}
 	for _, grant := range grants {
 		ask := grant.Ask
-		p, ok := plainPair(grant.Issued)
+		p, ok := m.plainPair(grant.Issued)
 		if ask.Dialect != Legacy || !ok {
 			continue
 		}
 		switch {
 		case ask.Kind == cert.Application:
-			for _, name := range sharers(rel) {
-				file(value(name+"."+answerSuffix(ask.Kind)), appData, p)
+			for _, name := range m.sharers(rel) {
+				publish(name+"."+answerSuffix(ask.Kind), appData, p)
 			}
 		case !served.names[ask.Name]:
 		case ask.Kind == cert.Server && rel.RemoteUnits[ask.Unit][keyCommonName] == ask.CommonName:
 			certificate, private := ask.Name+"."+suffixServerCert, ask.Name+"."+suffixServerKey
-			if !(pair{bag[certificate], bag[private]}).same(p) {
+			if !m.same(pair{bag[certificate], bag[private]}, p) {
 				bag[certificate], bag[private] = p.Cert, p.Key
 			}
 			if key := ask.Name + "." + answerSuffix(ask.Kind); bag[key] != "" { // it stands only there (protocol A.3)
 				delete(value(key), ask.CommonName)
 			}
 		default:
-			file(value(ask.Name+"."+answerSuffix(ask.Kind)), ask.CommonName, p)
+			publish(ask.Name+"."+answerSuffix(ask.Kind), ask.CommonName, p)
 		}
 	}
 	for key, members := range values {
@@ -167,26 +172,18 @@ func publishGrants(rel juju.Relation, bag juju.Bag, grants []Grant, served serve
 	}
 }
 
-// file puts a pair among others, unless it stands there.
-func file(pairs map[string]json.RawMessage, name string, p pair) {
-	var standing pair
-	if json.Unmarshal(pairs[name], &standing) != nil || !standing.same(p) {
-		pairs[name] = json.RawMessage(encode(p))
-	}
-}
-
 // same reports whether a text that stands in a databag says what a plain pair does. Then it stays, byte for byte: EasyRSA
 // writes a description before each certificate, and a consumer that sees another text restarts what uses it.
-func (p pair) same(plain pair) bool {
+func (m *Memory) same(p, plain pair) bool {
 	if p.Cert == plain.Cert && p.Key == plain.Key {
 		return true
 	}
-	leaf, err := cert.ParseCertificate(p.Cert)
-	return err == nil && cert.EncodeCertificates(leaf) == plain.Cert && plainKey(p.Key) == plain.Key
+	leaf, err := m.ParseCertificate(p.Cert)
+	return err == nil && m.EncodeCertificate(leaf) == plain.Cert && m.plainKey(p.Key) == plain.Key
 }
 
 // sharers are the munged names of the units that ask for the application's certificate.
-func sharers(rel juju.Relation) []string {
+func (m *Memory) sharers(rel juju.Relation) []string {
 	names, _ := legacyNames(rel)
 	var sharing []string
 	for unit, name := range names {
@@ -194,7 +191,7 @@ func sharers(rel juju.Relation) []string {
 		if rel.RemoteUnits[unit][key] == "" {
 			continue
 		}
-		wishes, _ := legacyWishes(juju.Bag{key: rel.RemoteUnits[unit][key]})
+		wishes, _ := m.legacyWishes(juju.Bag{key: rel.RemoteUnits[unit][key]})
 		if len(wishes) > 0 {
 			sharing = append(sharing, name)
 		}
@@ -205,21 +202,21 @@ func sharers(rel juju.Relation) []string {
 
 // plainPair gives a certificate and its key as the legacy dialect writes them: PEM without other text, each ending in
 // one newline (protocol A.3); false when either cannot be read.
-func plainPair(issued cert.Issued) (pair, bool) {
-	leaf, err := cert.ParseCertificate(issued.Certificate)
+func (m *Memory) plainPair(issued cert.Issued) (pair, bool) {
+	leaf, err := m.ParseCertificate(issued.Certificate)
 	if err != nil || issued.Key.IsZero() {
 		return pair{}, false
 	}
-	key := plainKey(issued.Key.Reveal())
-	return pair{cert.EncodeCertificates(leaf), key}, key != ""
+	key := m.plainKey(issued.Key.Reveal())
+	return pair{m.EncodeCertificate(leaf), key}, key != ""
 }
 
 // plainCertificates joins certificates into one bundle, without doubles.
-func plainCertificates(list []string) (string, bool) {
+func (m *Memory) plainCertificates(list []string) (string, bool) {
 	var bundle strings.Builder
 	seen := map[string]bool{}
 	for _, text := range list {
-		certificates, err := cert.ParseCertificates(text)
+		certificates, err := m.ParseCertificates(text)
 		if err != nil {
 			return "", false
 		}

@@ -139,14 +139,16 @@ func (s *step) recordLost(before juju.Relation, bags juju.OwnBags) {
 	if maps.Equal(before.OwnUnit, after.OwnUnit) && maps.Equal(before.OwnApp, after.OwnApp) {
 		return
 	}
+	before.OwnUnit, after.OwnUnit = differing(before.OwnUnit, after.OwnUnit)
+	memory := s.memory.of(before.ID)
 	type standing struct{ published, revoked bool }
 	stands, places := map[string]standing{}, map[string]bool{}
-	for _, held := range dialect.Inventory(after) {
+	for _, held := range memory.Inventory(after) {
 		serial := cert.SerialText(held.Leaf.SerialNumber)
 		stands[serial] = standing{true, stands[serial].revoked || held.Revoked}
 		places[held.Place] = true
 	}
-	for _, held := range dialect.Inventory(before) {
+	for _, held := range memory.Inventory(before) {
 		by, _, ours := s.issuerOf(held.Leaf)
 		serial := cert.SerialText(held.Leaf.SerialNumber)
 		now := stands[serial]
@@ -164,6 +166,22 @@ func (s *step) recordLost(before juju.Relation, bags juju.OwnBags) {
 			Serial: serial, Subject: cut(held.Leaf.Subject.String(), maxReason), NotAfter: held.Leaf.NotAfter.UTC(),
 		})
 	}
+}
+
+// differing are the keys of two databags that are not the same in both.
+func differing(before, after juju.Bag) (juju.Bag, juju.Bag) {
+	was, is := juju.Bag{}, juju.Bag{}
+	for key, value := range before {
+		if other, found := after[key]; !found || other != value {
+			was[key] = value
+		}
+	}
+	for key, value := range after {
+		if other, found := before[key]; !found || other != value {
+			is[key] = value
+		}
+	}
+	return was, is
 }
 
 // The roles that a CA can have, in the order in which it has them.

@@ -187,7 +187,7 @@ func (s *step) restore(archive order.Archive) bool {
 func (s *step) inventoryTexts() []string {
 	found := map[string]bool{}
 	for _, relation := range s.snap.On(juju.Provides, dialect.Interface) {
-		for _, held := range dialect.Inventory(relation) {
+		for _, held := range s.memory.of(relation.ID).Inventory(relation) {
 			found[cert.EncodeCertificates(held.Leaf)] = true
 		}
 	}

@@ -30,13 +30,14 @@ func (s *step) judge(issued cert.Issued, spec cert.Spec, ask dialect.Ask) verdic
 	if issued.Certificate == "" {
 		return verdict{reason: "there is none yet"}
 	}
-	leaf, err := cert.Parse(issued.Certificate)
+	memory := s.memory.of(ask.Relation)
+	leaf, err := memory.Parse(issued.Certificate)
 	if err != nil {
 		return verdict{reason: "the certificate is unreadable"}
 	}
 	result := verdict{serial: cert.SerialText(leaf.SerialNumber)}
 	if ask.Dialect == dialect.Legacy {
-		if !cert.KeyMatches(issued.Key, leaf) {
+		if !memory.KeyMatches(issued.Key, leaf) {
 			result.reason = "the private key is not the certificate's"
 			return result
 		}
@@ -106,7 +107,7 @@ func (s *step) urgent(leaf *x509.Certificate) bool {
 // certificate that all consumers share; common names need not be among the names, and clients need have none.
 func (s *step) says(by authority, leaf *x509.Certificate, spec cert.Spec, ask dialect.Ask) bool {
 	if !leaf.NotBefore.Before(by.Adopted) {
-		return says(leaf, spec)
+		return s.memory.of(ask.Relation).says(leaf, spec)
 	}
 	if isGlobalClient(ask) {
 		spec.CommonName = leaf.Subject.CommonName
@@ -116,13 +117,13 @@ func (s *step) says(by authority, leaf *x509.Certificate, spec cert.Spec, ask di
 	}
 	spec.ServerAuth = slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	spec.ClientAuth = slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
-	return says(leaf, spec)
+	return s.memory.of(ask.Relation).says(leaf, spec)
 }
 
 // says reports whether the certificate says what the spec asks for. A request's subject, key and names were copied at
 // issue; only what the authority decides is compared. The limits of a CA are not: all that it issued would go with it, so
 // that other ones wait for the renewal, and note tells of them.
-func says(leaf *x509.Certificate, spec cert.Spec) bool {
+func (m *relationMemory) says(leaf *x509.Certificate, spec cert.Spec) bool {
 	if leaf.IsCA != (spec.Kind == cert.Intermediate) {
 		return false
 	}
@@ -131,17 +132,17 @@ func says(leaf *x509.Certificate, spec cert.Spec) bool {
 		return false
 	}
 	if spec.Request != "" {
-		return hasOrganizations(leaf, spec)
+		return m.hasOrganizations(leaf, spec)
 	}
 	return leaf.Subject.CommonName == spec.CommonName &&
 		slices.Equal(leaf.Subject.Organization, spec.Organizations) &&
-		cert.NamesOf(leaf).Equal(spec.Names)
+		m.NamesOf(leaf).Equal(spec.Names)
 }
 
 // hasOrganizations reports whether a certificate has the organizations that its request may have by now. Some that it may
 // not have any more wait for the renewal.
-func hasOrganizations(leaf *x509.Certificate, spec cert.Spec) bool {
-	request, err := cert.ParseRequest(spec.Request)
+func (m *relationMemory) hasOrganizations(leaf *x509.Certificate, spec cert.Spec) bool {
+	request, err := m.ParseRequest(spec.Request)
 	return err == nil && !slices.ContainsFunc(request.Subject.Organization, func(organization string) bool {
 		return !slices.Contains(spec.Without, organization) && !slices.Contains(leaf.Subject.Organization, organization)
 	})

@@ -124,7 +124,7 @@ func TestJudge(t *testing.T) {
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &step{now: noon.Add(test.after), current: b.current()}
+			s := &step{memory: &Memory{}, now: noon.Add(test.after), current: b.current()}
 			got := s.judge(test.issued, test.spec, dialect.Ask{Dialect: dialect.Legacy})
 			require.Equal(t, test.want, got.reason)
 			require.Equal(t, test.want == "", got.keep)
@@ -189,7 +189,7 @@ func TestSpecOfAnAsk(t *testing.T) {
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &step{settings: settings}
+			s := &step{memory: &Memory{}, settings: settings}
 			s.settings.StrictServerUsage = test.strict
 			test.ask.Dialect = dialect.Legacy
 			spec, err := s.spec(test.ask)
@@ -203,7 +203,7 @@ func TestSpecOfAnAsk(t *testing.T) {
 func TestSignCertifiesTheKeyAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	s := &step{now: noon, settings: Settings{KeyType: cert.P256, Life: 30 * day}, current: b.current()}
+	s := &step{memory: &Memory{}, now: noon, settings: Settings{KeyType: cert.P256, Life: 30 * day}, current: b.current()}
 	s.signer.Authority = s.current.public()
 	ask := dialect.Ask{Dialect: dialect.Legacy, Kind: cert.Client, CommonName: "x"}
 	spec, err := s.spec(ask)

@@ -97,7 +97,7 @@ func (s *step) forsaken(relation juju.Relation, published *dialect.Index, known 
 		if _, seen := relation.RemoteUnits[unit]; seen || unit == "" || ask.Dialect != dialect.CSR {
 			continue
 		}
-		leaf, err := cert.Parse(current(published, ask).Certificate)
+		leaf, err := s.memory.of(relation.ID).Parse(current(published, ask).Certificate)
 		if err != nil {
 			continue
 		}

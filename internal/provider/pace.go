@@ -35,14 +35,14 @@ type pace struct {
 	put    int       // how many were put off
 }
 
-// memory is how long a renewal is remembered.
-func (s *step) memory() time.Duration { return max(time.Hour, s.settings.RenewalInterval) }
+// paceCounts is how long a renewal counts for the pace.
+func (s *step) paceCounts() time.Duration { return max(time.Hour, s.settings.RenewalInterval) }
 
 func (s *step) readPace() {
 	var recent []renewal
 	_ = json.Unmarshal([]byte(s.peers.OwnApp[paceKey]), &recent) // unreadable: the pace begins anew
 	s.pace.recent = slices.DeleteFunc(recent, func(r renewal) bool {
-		return !s.now.Before(r.At.Add(s.memory())) || r.At.After(s.now.Add(time.Minute)) // or the clock was ahead
+		return !s.now.Before(r.At.Add(s.paceCounts())) || r.At.After(s.now.Add(time.Minute)) // or the clock was ahead
 	})
 	s.pace.before = slices.Clone(s.pace.recent)
 }

@@ -26,7 +26,7 @@ func (s *step) terms(ask dialect.Ask, holders nodeHolders) (terms, error) {
 	if err != nil {
 		return terms{}, err
 	}
-	t := terms{spec: spec, request: petition(ask, spec)}
+	t := terms{spec: spec, request: s.petition(ask, spec)}
 	t.request.NodeHolder = holders.other(ask)
 	t.judge(s.settings)
 	return t, nil
@@ -58,13 +58,13 @@ func (t *terms) weakness() *policy.Refusal {
 }
 
 // petition is an ask as the policy sees it.
-func petition(ask dialect.Ask, spec cert.Spec) policy.Request {
+func (s *step) petition(ask dialect.Ask, spec cert.Spec) policy.Request {
 	request := policy.Request{
 		App: ask.App, CrossModel: juju.Relation{RemoteApp: ask.App}.CrossModel(), Kind: spec.Kind,
 		CommonNames: []string{ask.CommonName}, Names: spec.Names.With(ask.Names),
 		ServerAuth: spec.ServerAuth, ClientAuth: spec.ClientAuth, Shared: isGlobalClient(ask),
 	}
-	if parsed, err := cert.ParseRequest(spec.Request); spec.Request != "" && err == nil {
+	if parsed, err := s.memory.of(ask.Relation).ParseRequest(spec.Request); spec.Request != "" && err == nil {
 		asked := cert.ReadRequested(parsed)
 		request.Asked, request.CommonNames, request.Key = &asked, asked.CommonNames, parsed.PublicKey
 	}
@@ -93,7 +93,10 @@ func (s *step) note(ask dialect.Ask, current cert.Issued, t terms) {
 		s.lapsing = append(s.lapsing, *s.refused(ask, t.verdict.Refusals[0]))
 		return
 	}
-	if leaf, err := cert.Parse(current.Certificate); ask.Kind == cert.Intermediate && err == nil && !cert.HasLimits(leaf, t.spec) {
+	if ask.Kind != cert.Intermediate {
+		return
+	}
+	if leaf, err := s.memory.of(ask.Relation).Parse(current.Certificate); err == nil && !cert.HasLimits(leaf, t.spec) {
 		s.unlike = append(s.unlike, cert.SerialText(leaf.SerialNumber))
 	}
 }
@@ -183,7 +186,7 @@ func (s *step) apart(asks []dialect.Ask, wishes []dialect.Wish, published *diale
 		if err != nil {
 			continue
 		}
-		if verdict := s.settings.Policy.Judge(petition(one, spec)); !verdict.Allowed() {
+		if verdict := s.settings.Policy.Judge(s.petition(one, spec)); !verdict.Allowed() {
 			denial := s.refused(one, verdict.Refusals[0])
 			denial.Ask = "" // the others' ask goes on
 			denials = append(denials, *denial)
@@ -224,7 +227,7 @@ type Explained struct {
 // could be made of, and what is not admitted, comes as denials.
 func Explain(application string, settings Settings, relation juju.Relation) ([]Explained, []dialect.Denial) {
 	settings.Policy.Provider = application
-	s := &step{settings: settings, snap: juju.Snapshot{Unit: application + "/0"}}
+	s := &step{settings: settings, memory: &Memory{}, snap: juju.Snapshot{Unit: application + "/0"}}
 	published := dialect.NewIndex(relation)
 	reading := dialect.Read(relation)
 	asks, denials := s.admit(reading, published)

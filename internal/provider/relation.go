@@ -23,11 +23,12 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 		s.mirror(relation)
 		return
 	}
-	relation = s.shelf.restore(relation)
-	reading := dialect.Read(relation)
+	relation = s.withShelved(relation)
+	memory := s.memory.of(relation.ID)
+	reading := memory.Read(relation)
 	known := s.writtenMakers(relation.ID)
 	known.attribute(reading.Asks)
-	published := dialect.NewIndex(relation)
+	published := memory.Index(relation)
 	asks, denials := s.admit(reading, published)
 	if !ready {
 		s.denials = append(s.denials, denials...)
@@ -60,8 +61,8 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	s.denials = append(s.denials, denials...)
 
 	bags := juju.OwnBags{
-		Unit: dialect.PublishUnit(relation, publication),
-		App:  dialect.PublishApplication(relation, publication),
+		Unit: memory.PublishUnit(relation, publication),
+		App:  memory.PublishApplication(relation, publication),
 	}
 	s.departed(relation, bags, reading.Asks)
 	s.decision.Bags[relation.ID] = bags
@@ -155,7 +156,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 
 // dress gives a certificate the issuers that it has now: they change while a CA is replaced, although it does not.
 func (s *step) dress(ask dialect.Ask, issued cert.Issued) dialect.Grant {
-	leaf, err := cert.Parse(issued.Certificate)
+	leaf, err := s.memory.of(ask.Relation).Parse(issued.Certificate)
 	if err != nil {
 		return dialect.Grant{Ask: ask, Issued: issued}
 	}
@@ -168,7 +169,7 @@ func (s *step) dress(ask dialect.Ask, issued cert.Issued) dialect.Grant {
 // leave gives what is there to an ask that gets nothing new: its certificate while that is valid, so that a policy which
 // became narrower stops nobody before the renewal.
 func (s *step) leave(ask dialect.Ask, current cert.Issued) dialect.Grant {
-	leaf, err := cert.Parse(current.Certificate)
+	leaf, err := s.memory.of(ask.Relation).Parse(current.Certificate)
 	if err != nil || s.now.After(leaf.NotAfter) {
 		return dialect.Grant{}
 	}

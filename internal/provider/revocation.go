@@ -48,18 +48,26 @@ func (s *step) readRevoked() {
 			s.unread[generation] = true
 			continue
 		}
+		sortRevoked(list)
 		s.revoked[generation] = list
 	}
 }
 
 // revocationOf tells why a certificate is revoked; false when it is not.
 func (s *step) revocationOf(generation int, serial string) (cert.Revocation, bool) {
-	for _, revoked := range s.revoked[generation] {
-		if revoked.Serial == serial {
-			return revoked, true
-		}
+	list := s.revoked[generation]
+	at, found := slices.BinarySearchFunc(list, serial, func(one cert.Revocation, serial string) int {
+		return strings.Compare(one.Serial, serial)
+	})
+	if !found {
+		return cert.Revocation{}, false
 	}
-	return cert.Revocation{}, false
+	return list[at], true
+}
+
+// sortRevoked puts a list in the order in which it is written, as others may not have.
+func sortRevoked(list []cert.Revocation) {
+	slices.SortStableFunc(list, func(a, b cert.Revocation) int { return strings.Compare(a.Serial, b.Serial) })
 }
 
 // heldBefore reports whether a certificate of a CA that is gone was revoked for good.
@@ -87,7 +95,7 @@ func (s *step) revoke(generation int, one cert.Revocation) bool {
 
 func (s *step) addRevoked(generation int, more ...cert.Revocation) {
 	list := append(slices.Clone(s.revoked[generation]), more...)
-	slices.SortFunc(list, func(a, b cert.Revocation) int { return strings.Compare(a.Serial, b.Serial) })
+	sortRevoked(list)
 	s.revoked[generation] = slices.CompactFunc(list, func(a, b cert.Revocation) bool { return a.Serial == b.Serial })
 }
 
@@ -105,11 +113,12 @@ func (s *step) departed(before juju.Relation, after juju.OwnBags, asks []dialect
 	left, places := before, map[string]bool{}
 	left.OwnUnit, left.OwnApp = after.Unit, after.App
 	stays := map[string]bool{} // by serial number: one certificate may stand in several places
-	for _, held := range dialect.Inventory(left) {
+	memory := s.memory.of(before.ID)
+	for _, held := range memory.Inventory(left) {
 		stays[cert.SerialText(held.Leaf.SerialNumber)] = true
 		places[held.Place] = true
 	}
-	for _, held := range dialect.Inventory(before) {
+	for _, held := range memory.Inventory(before) {
 		serial := cert.SerialText(held.Leaf.SerialNumber)
 		if by, _, ours := s.issuerOf(held.Leaf); ours && !stays[serial] && !places[held.Place] && !held.Revoked && !renewed(held) {
 			s.revoke(by.Generation, cert.Revocation{

@@ -89,7 +89,7 @@ type issued struct {
 func (s *step) published(wanted func(juju.Relation, dialect.Held) bool) []issued {
 	var all []issued
 	for _, relation := range s.snap.On(juju.Provides, dialect.Interface) {
-		for _, held := range dialect.Inventory(s.shelf.restore(relation)) {
+		for _, held := range s.memory.of(relation.ID).Inventory(s.withShelved(relation)) {
 			by, _, ours := s.issuerOf(held.Leaf)
 			doubled := slices.ContainsFunc(all, func(i issued) bool { return i.leaf.Equal(held.Leaf) })
 			if ours && !doubled && wanted(relation, held) {
@@ -107,10 +107,11 @@ func (s *step) belongs(relation juju.Relation, held dialect.Held, unit string) b
 		return held.Unit == dialect.Munge(unit)
 	}
 	known := s.writtenMakers(relation.ID)
-	for _, ask := range dialect.Read(relation).Asks {
+	memory := s.memory.of(relation.ID)
+	for _, ask := range memory.Read(relation).Asks {
 		if ask.Dialect == dialect.CSR && known.of(ask) == unit {
-			current := current(dialect.NewIndex(relation), ask)
-			if leaf, err := cert.Parse(current.Certificate); err == nil && leaf.Equal(held.Leaf) {
+			current := current(memory.Index(relation), ask)
+			if leaf, err := memory.Parse(current.Certificate); err == nil && leaf.Equal(held.Leaf) {
 				return true
 			}
 		}

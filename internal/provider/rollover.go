@@ -222,7 +222,7 @@ func (s *step) holds(a authority) bool {
 		if relation.Broken {
 			continue
 		}
-		for _, held := range dialect.Inventory(s.shelf.restore(relation)) {
+		for _, held := range s.memory.of(relation.ID).Inventory(s.withShelved(relation)) {
 			if cert.IssuedBy(held.Leaf, a.certificate) && !s.now.After(held.Leaf.NotAfter) {
 				return true
 			}

@@ -27,37 +27,44 @@ const absentKey = "absent"
 // the relations that it has not entered yet, and shows those that it leaves for good like those that end.
 const absence = 24 * time.Hour
 
-// shelf holds what the leader publishes in the legacy dialect, by relation. The units of the application share it
-// through the peer relation: every unit must publish the same, and a new leader must find what the old one issued.
-type shelf struct {
-	bags    map[int]juju.Bag
-	damaged map[int]bool // something of it cannot be read, which must not be taken for gone
-}
+// shelf holds what the leader publishes in the legacy dialect: by relation, the keys of the peer application bag. The units of
+// the application share it through the peer relation: every unit must publish the same, and a new leader must find what the old
+// one issued.
+type shelf map[int][]string
 
 func (s *step) readShelf() {
-	if peers, found := s.snap.Peers(); found {
-		s.shelf = readShelf(peers.OwnApp)
+	peers, _ := s.snap.Peers()
+	s.shelf = shelf{}
+	for key := range peers.OwnApp {
+		if id, sealed := shelvedRelation(key); sealed {
+			s.shelf[id] = append(s.shelf[id], key)
+		}
 	}
 }
 
-func readShelf(bag juju.Bag) shelf {
-	s := shelf{bags: map[int]juju.Bag{}, damaged: map[int]bool{}}
-	for key, text := range bag {
-		id, sealed := shelvedRelation(key)
-		if !sealed {
-			continue
-		}
-		var answers juju.Bag
-		if json.Unmarshal([]byte(text), &answers) != nil {
-			s.damaged[id] = true
-			continue
-		}
-		if s.bags[id] == nil {
-			s.bags[id] = juju.Bag{}
-		}
-		maps.Copy(s.bags[id], answers)
+// shelved is what the shelf holds for a relation; false when something of it cannot be read, which must not be taken for gone.
+func (s *step) shelved(relation int) (juju.Bag, bool) {
+	all, whole := juju.Bag{}, true
+	for _, key := range s.shelf[relation] {
+		answers := s.memory.of(relation).openShelf(s.peers.OwnApp[key])
+		maps.Copy(all, answers)
+		whole = whole && answers != nil
 	}
-	return s
+	return all, whole
+}
+
+// openShelf reads a value of the shelf; nil for one that is damaged.
+func (m *relationMemory) openShelf(text string) juju.Bag {
+	return m.shelves.Get(text, func() juju.Bag {
+		answers := juju.Bag{}
+		if json.Unmarshal([]byte(text), &answers) != nil {
+			return nil
+		}
+		if answers == nil { // null
+			answers = juju.Bag{}
+		}
+		return answers
+	})
 }
 
 // shelvedRelation gives the relation that a key of the peer bag is about.
@@ -68,9 +75,9 @@ func shelvedRelation(key string) (id int, sealed bool) {
 	return id, sealed && err == nil
 }
 
-// restore gives a relation with what the shelf holds in its own unit bag, as if this unit had published it itself.
-func (s shelf) restore(relation juju.Relation) juju.Relation {
-	if shelved := s.bags[relation.ID]; len(shelved) > 0 {
+// withShelved gives a relation with what the shelf holds in its own unit bag, as if this unit had published it itself.
+func (s *step) withShelved(relation juju.Relation) juju.Relation {
+	if shelved, _ := s.shelved(relation.ID); len(shelved) > 0 {
 		bag := maps.Clone(relation.OwnUnit)
 		if bag == nil {
 			bag = juju.Bag{}
@@ -83,19 +90,20 @@ func (s shelf) restore(relation juju.Relation) juju.Relation {
 
 // mirror makes a unit that does not lead publish what the leader does.
 func (s *step) mirror(relation juju.Relation) {
-	if !s.sealed || s.shelf.damaged[relation.ID] {
+	shelved, whole := s.shelved(relation.ID)
+	if !s.sealed || !whole {
 		return
 	}
 	bag := maps.Clone(relation.OwnUnit)
 	if bag == nil {
 		bag = juju.Bag{}
 	}
-	for _, answers := range dialect.LegacyAnswers(relation.OwnUnit) {
+	for _, answers := range s.memory.of(relation.ID).LegacyAnswers(relation.OwnUnit) {
 		for key := range answers {
 			delete(bag, key)
 		}
 	}
-	maps.Copy(bag, s.shelf.bags[relation.ID])
+	maps.Copy(bag, shelved)
 	s.decision.Bags[relation.ID] = juju.OwnBags{Unit: bag}
 }
 
@@ -113,10 +121,15 @@ func (s *step) writeShelf() {
 		}
 		shown[relation.ID] = true
 		wanted := map[string]string{}
-		for unit, answers := range dialect.LegacyAnswers(s.decision.Bags[relation.ID].Unit) {
+		memory := s.memory.of(relation.ID)
+		for unit, answers := range memory.LegacyAnswers(s.decision.Bags[relation.ID].Unit) {
 			key := fmt.Sprintf("%s%d", SealedPrefix, relation.ID)
 			if unit != "" {
 				key += "." + unit
+			}
+			if standing := bag[key]; standing != "" && maps.Equal(memory.openShelf(standing), answers) {
+				wanted[key] = standing
+				continue
 			}
 			text, err := json.Marshal(answers)
 			if err == nil {

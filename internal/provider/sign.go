@@ -18,7 +18,7 @@ import (
 func (s *step) spec(ask dialect.Ask) (cert.Spec, error) {
 	spec := cert.Spec{Kind: ask.Kind, CommonName: ask.CommonName, Names: ask.Names, Request: ask.Request, Life: s.leafLife(), Points: s.points()}
 	if ask.Dialect == dialect.CSR {
-		return s.specOfRequest(spec)
+		return s.specOfRequest(spec, ask)
 	}
 	switch ask.Kind {
 	case cert.Client:
@@ -48,8 +48,8 @@ func (s *step) authorityLife() time.Duration { return s.settings.CALife / 2 }
 
 // specOfRequest takes from a request the usages it may have: those it asks for, else serverAuth. One that asks for
 // clientAuth alone is a client certificate.
-func (s *step) specOfRequest(spec cert.Spec) (cert.Spec, error) {
-	request, err := cert.ParseRequest(spec.Request)
+func (s *step) specOfRequest(spec cert.Spec, ask dialect.Ask) (cert.Spec, error) {
+	request, err := s.memory.of(ask.Relation).ParseRequest(spec.Request)
 	if err != nil {
 		return cert.Spec{}, err
 	}

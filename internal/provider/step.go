@@ -42,6 +42,7 @@ type step struct {
 	now      time.Time
 	snap     juju.Snapshot
 	settings Settings
+	memory   *Memory
 	answers  map[order.ID]order.Answer
 
 	peers    juju.Relation
@@ -86,10 +87,11 @@ const retry = 5 * time.Minute
 
 // Step decides what the authority's side wants, given the answers to orders that an earlier Step of the same turn
 // gave. It is total, deterministic and idempotent.
-func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {
+func (m *Memory) Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {
+	defer m.pass(snap)
 	settings.Policy.Provider = snap.Application()
 	s := &step{
-		now: now, snap: snap, settings: settings, answers: order.ByID(answers), keys: map[int]cert.Key{}, withheld: map[string]bool{},
+		now: now, snap: snap, settings: settings, memory: m, answers: order.ByID(answers), keys: map[int]cert.Key{}, withheld: map[string]bool{},
 		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}}, decided: map[string]bool{}, denied: map[string]int{},
 	}
 	if !settings.Authority {

@@ -33,13 +33,22 @@ type Plan struct {
 // TroubleKey is where Snapshot.Local says why the agent, which watches the clock, cannot take turns.
 const TroubleKey = "trouble"
 
+// Memory is what decisions leave behind for the next one, so that it costs what changed since, not what exists. It changes no
+// decision. Its zero value remembers nothing; it is not safe for concurrent use.
+type Memory struct{ provider provider.Memory }
+
 // Decide is total (never fails: bad input becomes a denial or a status), deterministic (same arguments, same plan,
 // whatever the map order) and idempotent (once its plan is in force it plans nothing new).
 func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
+	return new(Memory).Decide(now, snap, answers)
+}
+
+// Decide gives what the function of the same name does.
+func (m *Memory) Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 	config, state := soundConfig(snap)
 	var authority provider.Decision
 	if snap.Has(juju.Provides, dialect.Interface) { // a charm without that endpoint can be no authority
-		authority = provider.Step(now, snap, config.provider, answers)
+		authority = m.provider.Step(now, snap, config.provider, answers)
 	}
 	config.requirer.Idle = authority.Climbs
 	consumer := requirer.Step(now, snap, config.requirer, answers)

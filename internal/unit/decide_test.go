@@ -26,8 +26,8 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 func turn(t require.TestingT, w *world, now time.Time) unit.Plan {
 	var answers []order.Answer
 	for range 8 {
-		plan := unit.Decide(now, w.snap, answers)
-		require.Equal(t, plan, unit.Decide(now, w.snap, answers), "the same arguments give the same plan")
+		plan := w.memory.Decide(now, w.snap, answers)
+		require.Equal(t, unit.Decide(now, w.snap, answers), plan, "the same arguments give the same plan, whatever was decided before")
 		if len(plan.Orders) == 0 {
 			w.snap = juju.Apply(w.snap, plan.Changes)
 			return plan
@@ -43,7 +43,7 @@ func turn(t require.TestingT, w *world, now time.Time) unit.Plan {
 
 // atRest asserts that another turn changes nothing and orders nothing.
 func atRest(t require.TestingT, w *world, now time.Time) {
-	plan := unit.Decide(now, w.snap, nil)
+	plan := w.memory.Decide(now, w.snap, nil)
 	require.Empty(t, plan.Orders)
 	require.True(t, plan.Changes.Empty(), "still to change: %+v %v", plan.Changes, plan.Changes.Status)
 }

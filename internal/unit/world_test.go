@@ -21,12 +21,14 @@ import (
 	"github.com/signet-charm/signet/internal/host"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
+	"github.com/signet-charm/signet/internal/unit"
 )
 
 // world is what one unit sees, and a disk and an authority to carry its orders out.
 type world struct {
 	t         require.TestingT
 	snap      juju.Snapshot
+	memory    unit.Memory // of all turns before
 	folder    *disk.Folder
 	authority *ca.Embedded
 	vault     *vault.Carrier // carries what is for Vault; nil for nobody
