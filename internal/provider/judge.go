@@ -14,15 +14,17 @@ import (
 // verdict says whether a certificate still serves its ask.
 type verdict struct {
 	keep    bool
-	due     bool         // it fits, but its renewal time has come, or its CA is being replaced
-	urgent  bool         // it is due, and can wait no longer
-	adopted bool         // another program issued it, before its CA was taken over
-	held    bool         // it is revoked, and no other is issued for the same ask
-	renew   time.Time    // when it will be due; zero for never
-	reason  string       // why it is not kept
-	serial  string       // hex; empty when there is no readable certificate
-	key     cert.Key     // worth certifying again; zero when there is none
-	kept    cert.KeyType // that key's type
+	leaf    *x509.Certificate // nil where it is unreadable
+	passing bool              // it fits, but its CA is being replaced
+	due     bool              // it fits, but its renewal time has come, or its CA is being replaced
+	urgent  bool              // it is due, and can wait no longer
+	adopted bool              // another program issued it, before its CA was taken over
+	held    bool              // it is revoked, and no other is issued for the same ask
+	renew   time.Time         // when it will be due; zero for never
+	reason  string            // why it is not kept
+	serial  string            // hex; empty when there is no readable certificate
+	key     cert.Key          // worth certifying again; zero when there is none
+	kept    cert.KeyType      // that key's type
 }
 
 // judge reads as a checklist: the first thing wrong is the reason.
@@ -35,7 +37,7 @@ func (s *step) judge(issued cert.Issued, spec cert.Spec, ask dialect.Ask) verdic
 	if err != nil {
 		return verdict{reason: "the certificate is unreadable"}
 	}
-	result := verdict{serial: cert.SerialText(leaf.SerialNumber)}
+	result := verdict{leaf: leaf, serial: cert.SerialText(leaf.SerialNumber)}
 	if ask.Dialect == dialect.Legacy {
 		if !memory.KeyMatches(issued.Key, leaf) {
 			result.reason = "the private key is not the certificate's"
@@ -45,6 +47,7 @@ func (s *step) judge(issued cert.Issued, spec cert.Spec, ask dialect.Ask) verdic
 		result.kept, _ = cert.KeyTypeOf(leaf.PublicKey) // of no type: a new key is made
 	}
 	by, retiring, ours := s.issuerOf(leaf)
+	result.passing = retiring
 	if retiring {
 		by.outlives(leaf)
 	}
@@ -71,7 +74,7 @@ func (s *step) judge(issued cert.Issued, spec cert.Spec, ask dialect.Ask) verdic
 		result.keep = true
 	case !s.now.Before(renewAt(leaf, ask)):
 		result.due, result.reason = true, "its renewal is due"
-		result.urgent = s.urgent(leaf)
+		result.urgent, result.renew = s.urgent(leaf), renewAt(leaf, ask)
 	default:
 		result.keep, result.renew = true, renewAt(leaf, ask)
 	}

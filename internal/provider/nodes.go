@@ -77,6 +77,7 @@ func (s *step) keepOfRelation(prefix string, relation int, text string) {
 	if s.peers.OwnApp[key] == text {
 		return
 	}
+	s.notedOfRelations++
 	bag := s.peerBag()
 	for other := range s.peers.OwnApp {
 		is := func(r juju.Relation) bool { return other == fmt.Sprintf("%s%d", prefix, r.ID) }

@@ -5,6 +5,7 @@ package provider
 import (
 	"crypto/x509"
 	"fmt"
+	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
@@ -23,8 +24,15 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 		s.mirror(relation)
 		return
 	}
+	if ready && s.rests(relation) {
+		return
+	}
+	before, wake, shown := s.sumsNow(), s.decision.Wake, relation
+	s.decision.Wake = time.Time{}
+	defer func() { s.wake(wake) }()
 	relation = s.withShelved(relation)
 	memory := s.memory.of(relation.ID)
+	defer memory.Pass()
 	reading := memory.Read(relation)
 	known := s.writtenMakers(relation.ID)
 	known.attribute(reading.Asks)
@@ -66,6 +74,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	}
 	s.departed(relation, bags, reading.Asks)
 	s.decision.Bags[relation.ID] = bags
+	s.settle(shown, bags, s.sumsNow().since(before), s.decision.Wake)
 }
 
 // common is what all legacy consumers of a relation share, once the global client certificate exists.
@@ -94,11 +103,15 @@ func isGlobalClient(ask dialect.Ask) bool {
 // grant gives the certificate for an ask: the one there is when it still serves, else a new one once it is signed.
 // A certificate that must be replaced stays in service until its successor exists.
 func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHolders) (dialect.Grant, *dialect.Denial) {
+	current := current(published, ask)
+	if grant, fits := s.fitting(ask, current, holders); fits {
+		return grant, nil
+	}
 	terms, err := s.terms(ask, holders)
 	if err != nil {
 		return dialect.Grant{}, s.deny(ask, dialect.Malformed, err.Error())
 	}
-	spec, current := terms.spec, current(published, ask)
+	spec := terms.spec
 	replaced := current.Certificate != ""
 	for {
 		verdict := s.judge(current, spec, ask)
@@ -106,18 +119,22 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		case verdict.keep:
 			s.note(ask, current, terms)
 			s.wake(verdict.renew)
-			return s.dress(ask, current), nil
+			grant := s.dress(ask, current)
+			s.noteFit(ask, current, terms, verdict, grant)
+			return grant, nil
 		case verdict.held:
 			s.withheld[verdict.serial] = true
 			return s.hold(ask, current)
-		case ask.Dialect == dialect.CSR && s.compromised(ask.Request):
+		case s.compromisedAsk(ask):
 			return s.dress(ask, current), s.deny(ask, dialect.Revoked, "the request's key was revoked as compromised: make a new key")
 		case !s.signing:
 			return s.dress(ask, current), s.withoutSigner(ask, current)
 		case !terms.verdict.Allowed():
 			return s.leave(ask, current), s.refused(ask, terms.verdict.Refusals[0])
 		case s.putOff(ask, verdict):
-			return s.dress(ask, current), nil
+			grant := s.dress(ask, current)
+			s.noteFit(ask, current, terms, verdict, grant)
+			return grant, nil
 		}
 		if weak := terms.weakness(); weak != nil {
 			return s.leave(ask, current), s.refused(ask, *weak)
@@ -125,6 +142,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		if err := cert.Permits(s.chain(), spec.Names.With(ask.Names)); err != nil {
 			return s.dress(ask, current), s.deny(ask, dialect.BadName, err.Error())
 		}
+		s.considered++
 		wanted := s.sign(ask, spec, verdict)
 		wanted.Rule = terms.verdict.Rule
 		if reason, refused := s.snap.Local[RefusedKey+string(wanted.ID())]; refused {
@@ -169,6 +187,7 @@ func (s *step) dress(ask dialect.Ask, issued cert.Issued) dialect.Grant {
 // leave gives what is there to an ask that gets nothing new: its certificate while that is valid, so that a policy which
 // became narrower stops nobody before the renewal.
 func (s *step) leave(ask dialect.Ask, current cert.Issued) dialect.Grant {
+	s.considered++ // for its certificate ends, and nothing wakes then
 	leaf, err := s.memory.of(ask.Relation).Parse(current.Certificate)
 	if err != nil || s.now.After(leaf.NotAfter) {
 		return dialect.Grant{}

@@ -94,6 +94,7 @@ func (s *step) revoke(generation int, one cert.Revocation) bool {
 }
 
 func (s *step) addRevoked(generation int, more ...cert.Revocation) {
+	s.newlyRevoked = true
 	list := append(slices.Clone(s.revoked[generation]), more...)
 	sortRevoked(list)
 	s.revoked[generation] = slices.CompactFunc(list, func(a, b cert.Revocation) bool { return a.Serial == b.Serial })

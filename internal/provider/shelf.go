@@ -120,6 +120,9 @@ func (s *step) writeShelf() {
 			continue
 		}
 		shown[relation.ID] = true
+		if found, rests := s.resting[relation.ID]; rests && found == nil {
+			continue
+		}
 		wanted := map[string]string{}
 		memory := s.memory.of(relation.ID)
 		for unit, answers := range memory.LegacyAnswers(s.decision.Bags[relation.ID].Unit) {
@@ -136,11 +139,18 @@ func (s *step) writeShelf() {
 				wanted[key] = string(text)
 			}
 		}
-		maps.DeleteFunc(bag, func(key, _ string) bool {
-			id, sealed := shelvedRelation(key)
-			return sealed && id == relation.ID && wanted[key] == ""
-		})
-		maps.Copy(bag, wanted)
+		for _, key := range s.shelf[relation.ID] {
+			if wanted[key] == "" {
+				delete(bag, key)
+				delete(s.resting, relation.ID)
+			}
+		}
+		for key, text := range wanted {
+			if bag[key] != text {
+				bag[key] = text
+				delete(s.resting, relation.ID)
+			}
+		}
 	}
 	s.forgetAbsent(bag, shown)
 }

@@ -45,37 +45,41 @@ type step struct {
 	memory   *Memory
 	answers  map[order.ID]order.Answer
 
-	peers    juju.Relation
-	record   record
-	damaged  bool // the record cannot be read
-	adopted  slot // the CA of another program that is being taken over
-	current  authority
-	next     authority // once it has a certificate
-	retiring []authority
-	keys     map[int]cert.Key          // of CAs that were made or found in this very turn, by generation
-	signer   order.Signer              // the current CA with its key
-	above    []*x509.Certificate       // the current CA, and what is above it; read when it is needed
-	unread   map[int]bool              // generations whose record of that cannot be read
-	withheld map[string]bool           // serial numbers of what is revoked for good and still asked for
-	revoked  map[int][]cert.Revocation // by generation
-	sealed   bool                      // private keys can travel through the peer relation
-	signing  bool                      // this unit may order signatures
-	shelf    shelf
-	pace     pace
+	peers        juju.Relation
+	record       record
+	damaged      bool // the record cannot be read
+	adopted      slot // the CA of another program that is being taken over
+	current      authority
+	next         authority // once it has a certificate
+	retiring     []authority
+	keys         map[int]cert.Key          // of CAs that were made or found in this very turn, by generation
+	signer       order.Signer              // the current CA with its key
+	above        []*x509.Certificate       // the current CA, and what is above it; read when it is needed
+	unread       map[int]bool              // generations whose record of that cannot be read
+	withheld     map[string]bool           // serial numbers of what is revoked for good and still asked for
+	revoked      map[int][]cert.Revocation // by generation
+	newlyRevoked bool                      // something is, in this turn
+	sealed       bool                      // private keys can travel through the peer relation
+	signing      bool                      // this unit may order signatures
+	shelf        shelf
+	pace         pace
 
-	decision Decision
-	granted  int // certificates published
-	waiting  int // being signed
-	signed   int // for those who ask, in this turn
-	hopeless int // of these: refused for good, so that they are not given again
-	exposed  int // relations with private keys published although the legacy dialect is off
-	repeats  int // asks in circles
-	denials  []dialect.Denial
-	reported []dialect.Denial // what would be refused, were the policy more than reported
-	lapsing  []dialect.Denial // what has a certificate that will not be renewed
-	unlike   []string         // serial numbers of CA certificates with other limits than they would have now
-	decided  map[string]bool  // topics of what is recorded in this turn
-	denied   map[string]int   // refusals that are recorded in this turn, by asker
+	decision         Decision
+	granted          int // certificates published
+	waiting          int // being signed
+	signed           int // for those who ask, in this turn
+	hopeless         int // of these: refused for good, so that they are not given again
+	exposed          int // relations with private keys published although the legacy dialect is off
+	repeats          int // asks in circles
+	denials          []dialect.Denial
+	reported         []dialect.Denial // what would be refused, were the policy more than reported
+	lapsing          []dialect.Denial // what has a certificate that will not be renewed
+	considered       int              // asks that got as far as an order
+	notedOfRelations int              // what is remembered of relations, and changed in this turn
+	resting          map[int]*rest    // relations that are at rest; nil for one that was before
+	unlike           []string         // serial numbers of CA certificates with other limits than they would have now
+	decided          map[string]bool  // topics of what is recorded in this turn
+	denied           map[string]int   // refusals that are recorded in this turn, by asker
 
 	login *order.Vault         // what reaches Vault, once it is gathered
 	asked map[order.ID]bool    // what Vault is asked in this turn
@@ -93,6 +97,7 @@ func (m *Memory) Step(now time.Time, snap juju.Snapshot, settings Settings, answ
 	s := &step{
 		now: now, snap: snap, settings: settings, memory: m, answers: order.ByID(answers), keys: map[int]cert.Key{}, withheld: map[string]bool{},
 		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}}, decided: map[string]bool{}, denied: map[string]int{},
+		resting: map[int]*rest{},
 	}
 	if !settings.Authority {
 		s.reportLeftovers()
@@ -114,6 +119,7 @@ func (s *step) serve() {
 		}
 	}
 	s.readPace()
+	s.memory.stand(s.groundNow(ready))
 	for _, relation := range s.snap.On(juju.Provides, dialect.Interface) {
 		if !relation.Broken {
 			s.serveRelation(relation, ready)
@@ -132,6 +138,7 @@ func (s *step) serve() {
 	}
 	if s.snap.Leader {
 		s.writeShelf()
+		s.keepRest()
 		s.savePace()
 		s.publishRevoked()
 		for _, member := range s.members() {

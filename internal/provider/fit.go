@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+package provider
+
+import (
+	"crypto/x509"
+	"time"
+
+	"github.com/signet-charm/signet/internal/cert"
+	"github.com/signet-charm/signet/internal/dialect"
+)
+
+// fit is a certificate that says what is asked for, by a CA that goes on. On the same ground that stays so, and only its renewal
+// comes.
+type fit struct {
+	certificate string
+	leaf        *x509.Certificate
+	renew       time.Time // zero for never
+	grant       dialect.Grant
+}
+
+// fitting gives the grant of an ask whose certificate is known to fit, unless something else is to be done about it.
+func (s *step) fitting(ask dialect.Ask, current cert.Issued, holders nodeHolders) (dialect.Grant, bool) {
+	if current.Certificate == "" || s.newlyRevoked {
+		return dialect.Grant{}, false
+	}
+	found, known := s.memory.of(ask.Relation).fits.Find(keyOf(ask))
+	if !known || found.certificate != current.Certificate || s.early(found.leaf.NotBefore) || holders.other(ask) != "" {
+		return dialect.Grant{}, false
+	}
+	due := !found.renew.IsZero() && !s.now.Before(found.renew)
+	if due && !(s.signing && s.putOff(ask, verdict{due: true, urgent: s.urgent(found.leaf)})) {
+		return dialect.Grant{}, false
+	}
+	if !due {
+		s.wake(found.renew)
+	}
+	return found.grant, true
+}
+
+// noteFit remembers that a certificate fits, where nothing is to be said of it in each turn.
+func (s *step) noteFit(ask dialect.Ask, current cert.Issued, terms terms, why verdict, grant dialect.Grant) {
+	unsaid := len(terms.reported.Refusals)+len(terms.reported.Without) == 0 && terms.verdict.Allowed() && ask.Kind != cert.Intermediate
+	if !unsaid || why.leaf == nil || why.passing || s.newlyRevoked || s.compromisedAsk(ask) {
+		return
+	}
+	s.memory.of(ask.Relation).fits.Put(keyOf(ask), fit{current.Certificate, why.leaf, why.renew, grant})
+}
+
+// compromisedAsk reports whether an ask's own key is known to others.
+func (s *step) compromisedAsk(ask dialect.Ask) bool {
+	return ask.Dialect == dialect.CSR && s.compromised(ask.Request)
+}
