@@ -16,6 +16,7 @@ import (
 type Index struct {
 	rel     juju.Relation
 	memory  *Memory
+	found   map[lookup]issuedPair
 	answers map[string]ownEntry // CSR dialect, by request
 }
 
@@ -26,12 +27,31 @@ type pair struct {
 }
 
 // Index indexes the own databags of a relation.
-func (m *Memory) Index(rel juju.Relation) *Index { return &Index{rel: rel, memory: m} }
+func (m *Memory) Index(rel juju.Relation) *Index {
+	return &Index{rel: rel, memory: m, found: map[lookup]issuedPair{}}
+}
 
 // Published gives what the own databags already publish for an ask, wherever it may stand, if it can be used: readable,
 // with the key that belongs to it, not revoked. Whether it is what the ask wants now is not looked at. In the CSR
 // dialect only the leader can see it.
 func (x *Index) Published(ask Ask) (cert.Issued, bool) {
+	key := lookup{ask.Dialect, ask.Kind, ask.Unit, ask.Name, ask.CommonName, ask.Request}
+	found, done := x.found[key]
+	if !done {
+		found.issued, found.good = x.lookUp(ask)
+		x.found[key] = found
+	}
+	return found.issued, found.good
+}
+
+// lookup is all of an ask by which its certificate is found.
+type lookup struct {
+	dialect                         Dialect
+	kind                            cert.Kind
+	unit, name, commonName, request string
+}
+
+func (x *Index) lookUp(ask Ask) (cert.Issued, bool) {
 	switch {
 	case ask.Dialect == CSR:
 		return x.answer(ask)

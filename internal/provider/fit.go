@@ -15,7 +15,7 @@ import (
 type fit struct {
 	certificate string
 	leaf        *x509.Certificate
-	renew       time.Time // zero for never
+	term        term
 	grant       dialect.Grant
 }
 
@@ -28,14 +28,26 @@ func (s *step) fitting(ask dialect.Ask, current cert.Issued, holders nodeHolders
 	if !known || found.certificate != current.Certificate || s.early(found.leaf.NotBefore) || holders.other(ask) != "" {
 		return dialect.Grant{}, false
 	}
-	due := !found.renew.IsZero() && !s.now.Before(found.renew)
-	if due && !(s.signing && s.putOff(ask, verdict{due: true, urgent: s.urgent(found.leaf)})) {
+	if !s.lasts(ask.App, found.term) {
 		return dialect.Grant{}, false
 	}
-	if !due {
-		s.wake(found.renew)
-	}
+	s.lasting = append(s.lasting, found.term)
 	return found.grant, true
+}
+
+// term is how long a certificate that fits may stay.
+type term struct {
+	unit          string
+	renew, urgent time.Time // when its renewal is due, and when that can wait no longer; zero for never
+}
+
+// lasts reports whether a certificate stays for now: it is not due, or its renewal is put off.
+func (s *step) lasts(app string, t term) bool {
+	if t.renew.IsZero() || s.now.Before(t.renew) {
+		s.wake(t.renew)
+		return true
+	}
+	return s.signing && s.putOff(app, t.unit, verdict{due: true, urgent: !s.now.Before(t.urgent)})
 }
 
 // noteFit remembers that a certificate fits, where nothing is to be said of it in each turn.
@@ -44,7 +56,9 @@ func (s *step) noteFit(ask dialect.Ask, current cert.Issued, terms terms, why ve
 	if !unsaid || why.leaf == nil || why.passing || s.newlyRevoked || s.compromisedAsk(ask) {
 		return
 	}
-	s.memory.of(ask.Relation).fits.Put(keyOf(ask), fit{current.Certificate, why.leaf, why.renew, grant})
+	term := term{ask.Unit, why.renew, urgentAt(why.leaf)}
+	s.lasting = append(s.lasting, term)
+	s.memory.of(ask.Relation).fits.Put(keyOf(ask), fit{current.Certificate, why.leaf, term, grant})
 }
 
 // compromisedAsk reports whether an ask's own key is known to others.

@@ -37,9 +37,12 @@ func (s *step) holdersOf(relation juju.Relation, published *dialect.Index, all, 
 	written, holders := s.writtenNodes(relation.ID), nodeHolders{}
 	for _, ask := range all {
 		name, isNode := policy.NodeOf(ask.CommonName)
+		if !isNode {
+			continue
+		}
 		unit, known := written[name]
 		_, seen := relation.RemoteUnits[unit]
-		if isNode && known && (seen || unit == "" || relation.Partial) && (unit == ask.Unit || current(published, ask).Certificate != "") {
+		if known && (seen || unit == "" || relation.Partial) && (unit == ask.Unit || current(published, ask).Certificate != "") {
 			holders[name] = unit
 		}
 	}
@@ -93,17 +96,17 @@ func (s *step) keepOfRelation(prefix string, relation int, text string) {
 // take gives each name that has no holder to the unit that has a certificate for it, also where its request is not answered
 // any more, else to the first one that asks and may.
 func (h nodeHolders) take(published *dialect.Index, all, admitted []dialect.Ask) {
-	hold := func(ask dialect.Ask, holds bool) {
+	hold := func(ask dialect.Ask, holds func() bool) {
 		name, isNode := policy.NodeOf(ask.CommonName)
-		if _, known := h[name]; isNode && !known && holds {
+		if _, known := h[name]; isNode && !known && holds() {
 			h[name] = ask.Unit
 		}
 	}
 	for _, ask := range all {
-		hold(ask, current(published, ask).Certificate != "")
+		hold(ask, func() bool { return current(published, ask).Certificate != "" })
 	}
 	for _, ask := range admitted {
-		hold(ask, true)
+		hold(ask, func() bool { return true })
 	}
 }
 

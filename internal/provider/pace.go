@@ -33,6 +33,9 @@ type pace struct {
 	before []renewal // of earlier turns
 	done   []renewal // of this one
 	put    int       // how many were put off
+
+	counted int       // for how many that count the next was worked out
+	room    time.Time // when there is room for another; zero for now
 }
 
 // paceCounts is how long a renewal counts for the pace.
@@ -47,20 +50,15 @@ func (s *step) readPace() {
 	s.pace.before = slices.Clone(s.pace.recent)
 }
 
-// putOff reports whether the renewal of an ask's certificate has to wait, and sees to a wake when it need not.
-func (s *step) putOff(ask dialect.Ask, why verdict) bool {
+// putOff reports whether the renewal of a unit's certificate has to wait, and sees to a wake when it need not.
+func (s *step) putOff(app, unit string, why verdict) bool {
 	if !why.due || why.urgent {
 		return false
 	}
 	at := s.settings.Window.next(s.now)
-	if len(s.pace.recent) >= s.settings.RenewalsPerHour {
-		inHour := slices.DeleteFunc(slices.Clone(s.pace.recent), func(r renewal) bool { return !s.now.Before(r.At.Add(time.Hour)) })
-		if excess := len(inHour) - s.settings.RenewalsPerHour; excess >= 0 {
-			at = latest(at, inHour[excess].At.Add(time.Hour))
-		}
-	}
+	at = latest(at, s.roomAt())
 	for _, r := range s.pace.recent {
-		if r.App == ask.App && r.Unit != ask.Unit {
+		if r.App == app && r.Unit != unit {
 			at = latest(at, r.At.Add(s.settings.RenewalInterval))
 		}
 	}
@@ -70,6 +68,22 @@ func (s *step) putOff(ask dialect.Ask, why verdict) bool {
 	s.pace.put++
 	s.wake(at)
 	return true
+}
+
+// roomAt is when the hour has room for one more renewal; zero for now. It is worked out anew after each renewal.
+func (s *step) roomAt() time.Time {
+	recent := s.pace.recent
+	if len(recent) < s.settings.RenewalsPerHour {
+		return time.Time{}
+	}
+	if s.pace.counted != len(recent) {
+		inHour := slices.DeleteFunc(slices.Clone(recent), func(r renewal) bool { return !s.now.Before(r.At.Add(time.Hour)) })
+		s.pace.counted, s.pace.room = len(recent), time.Time{}
+		if excess := len(inHour) - s.settings.RenewalsPerHour; excess >= 0 {
+			s.pace.room = inHour[excess].At.Add(time.Hour)
+		}
+	}
+	return s.pace.room
 }
 
 func latest(a, b time.Time) time.Time {

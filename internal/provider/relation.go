@@ -5,7 +5,6 @@ package provider
 import (
 	"crypto/x509"
 	"fmt"
-	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/dialect"
@@ -27,9 +26,8 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	if ready && s.rests(relation) {
 		return
 	}
-	before, wake, shown := s.sumsNow(), s.decision.Wake, relation
-	s.decision.Wake = time.Time{}
-	defer func() { s.wake(wake) }()
+	before, shown := s.sumsNow(), relation
+	s.lasting = nil
 	relation = s.withShelved(relation)
 	memory := s.memory.of(relation.ID)
 	defer memory.Pass()
@@ -74,12 +72,15 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	}
 	s.departed(relation, bags, reading.Asks)
 	s.decision.Bags[relation.ID] = bags
-	s.settle(shown, bags, s.sumsNow().since(before), s.decision.Wake)
+	s.settle(shown, bags, s.sumsNow().since(before))
 }
 
 // common is what all legacy consumers of a relation share, once the global client certificate exists.
 func (s *step) common(relation juju.Relation, published *dialect.Index) *dialect.Common {
 	client, denial := s.grant(published, globalClientAsk(relation), nil)
+	if client.Issued.Certificate != "" {
+		s.shared++
+	}
 	if denial != nil {
 		s.denials = append(s.denials, *denial)
 	}
@@ -131,7 +132,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 			return s.dress(ask, current), s.withoutSigner(ask, current)
 		case !terms.verdict.Allowed():
 			return s.leave(ask, current), s.refused(ask, terms.verdict.Refusals[0])
-		case s.putOff(ask, verdict):
+		case s.putOff(ask.App, ask.Unit, verdict):
 			grant := s.dress(ask, current)
 			s.noteFit(ask, current, terms, verdict, grant)
 			return grant, nil

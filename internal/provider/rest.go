@@ -11,29 +11,30 @@ import (
 	"github.com/signet-charm/signet/internal/juju"
 )
 
-// rest is a relation in which nothing was to be done, on the same ground: until a time comes, or something in it changes, all of
-// it would be found so again. A leader of many relations looks closely only at those that are not at rest.
+// rest is a relation in which nothing was to be done but for renewals that are put off. On the same ground, until something in it
+// changes, all of it would be found so again. A leader of many relations looks closely only at those that are not at rest.
 type rest struct {
 	relation juju.Relation
 	noted    juju.Bag // what the peer relation's databag holds of it
 	since    time.Time
-	until    time.Time // zero for ever
+	until    time.Time // when the first of its certificates is due; zero for never
+	terms    []term    // of all its certificates
 	sums     sums
 }
 
 // sums are what deciding about a relation adds to what is told of all.
 type sums struct {
-	granted, exposed            int
-	denials, reported, lapsing  []dialect.Denial
-	unlike                      []string
-	orders, entries, put, noted int // of a relation at rest: none
-	signings, changes           int
+	granted, shared, exposed   int
+	denials, reported, lapsing []dialect.Denial
+	unlike                     []string
+	orders, entries, noted     int // of a relation at rest: none
+	signings, changes          int
 }
 
 func (s *step) sumsNow() sums {
 	return sums{
-		granted: s.granted, exposed: s.exposed, denials: s.denials, reported: s.reported, lapsing: s.lapsing, unlike: s.unlike,
-		orders: len(s.decision.Orders), entries: len(s.decision.Entries), put: s.pace.put, noted: s.notedOfRelations,
+		granted: s.granted, shared: s.shared, exposed: s.exposed, denials: s.denials, reported: s.reported, lapsing: s.lapsing, unlike: s.unlike,
+		orders: len(s.decision.Orders), entries: len(s.decision.Entries), noted: s.notedOfRelations,
 		signings: s.considered, changes: len(s.withheld),
 	}
 }
@@ -41,17 +42,17 @@ func (s *step) sumsNow() sums {
 // since gives what was added since an earlier time.
 func (all sums) since(before sums) sums {
 	return sums{
-		granted: all.granted - before.granted, exposed: all.exposed - before.exposed,
+		granted: all.granted - before.granted, shared: all.shared - before.shared, exposed: all.exposed - before.exposed,
 		denials: all.denials[len(before.denials):], reported: all.reported[len(before.reported):],
 		lapsing: all.lapsing[len(before.lapsing):], unlike: all.unlike[len(before.unlike):],
-		orders: all.orders - before.orders, entries: all.entries - before.entries, put: all.put - before.put,
+		orders: all.orders - before.orders, entries: all.entries - before.entries,
 		noted: all.noted - before.noted, signings: all.signings - before.signings, changes: all.changes - before.changes,
 	}
 }
 
-// idle reports whether nothing was done or put off.
+// idle reports whether nothing was done.
 func (added sums) idle() bool {
-	return added.orders == 0 && added.entries == 0 && added.put == 0 && added.noted == 0 && added.signings == 0 && added.changes == 0
+	return added.orders == 0 && added.entries == 0 && added.noted == 0 && added.signings == 0 && added.changes == 0
 }
 
 // notes are what the peer relation's databag holds of a relation.
@@ -80,7 +81,7 @@ func (s *step) notesAre(noted juju.Bag, relation int) bool {
 func (s *step) rests(relation juju.Relation) bool {
 	found := s.memory.of(relation.ID).rest
 	if found == nil || s.newlyRevoked || s.snap.Action != nil || s.now.Before(found.since) ||
-		!found.until.IsZero() && !s.now.Before(found.until) || !same(found.relation, relation) || !s.notesAre(found.noted, relation.ID) {
+		!same(found.relation, relation) || !s.notesAre(found.noted, relation.ID) || !s.allLast(found) {
 		return false
 	}
 	s.granted += found.sums.granted
@@ -89,19 +90,38 @@ func (s *step) rests(relation juju.Relation) bool {
 	s.reported = append(s.reported, found.sums.reported...)
 	s.lapsing = append(s.lapsing, found.sums.lapsing...)
 	s.unlike = append(s.unlike, found.sums.unlike...)
-	s.wake(found.until)
 	s.resting[relation.ID] = nil
+	return true
+}
+
+// allLast reports whether all certificates of a relation stay for now. When one does not, it is as if none had been asked for.
+func (s *step) allLast(found *rest) bool {
+	if found.until.IsZero() || s.now.Before(found.until) {
+		s.wake(found.until)
+		return true
+	}
+	wake, put := s.decision.Wake, s.pace.put
+	for _, one := range found.terms {
+		if !s.lasts(found.relation.RemoteApp, one) {
+			s.decision.Wake, s.pace.put = wake, put
+			return false
+		}
+	}
 	return true
 }
 
 // settle takes a relation to be at rest, once it is known that the shelf holds what it shall, if nothing was done about it and
 // nothing in it is to change.
-func (s *step) settle(relation juju.Relation, bags juju.OwnBags, added sums, until time.Time) {
-	if !added.idle() || s.newlyRevoked || s.snap.Action != nil || len(s.retiring) > 0 || bags.App == nil ||
+func (s *step) settle(relation juju.Relation, bags juju.OwnBags, added sums) {
+	if !added.idle() || len(s.lasting) != added.granted+added.shared || s.newlyRevoked || s.snap.Action != nil || len(s.retiring) > 0 || bags.App == nil ||
 		!maps.Equal(bags.Unit, relation.OwnUnit) || !maps.Equal(bags.App, relation.OwnApp) {
 		return
 	}
-	s.resting[relation.ID] = &rest{relation: relation, noted: s.notes(relation.ID), since: s.now, until: until, sums: added}
+	found := &rest{relation: relation, noted: s.notes(relation.ID), since: s.now, terms: s.lasting, sums: added}
+	for _, one := range s.lasting {
+		found.until = juju.Earliest(found.until, one.renew)
+	}
+	s.resting[relation.ID] = found
 }
 
 // keepRest remembers which relations are at rest.

@@ -74,6 +74,8 @@ type step struct {
 	denials          []dialect.Denial
 	reported         []dialect.Denial // what would be refused, were the policy more than reported
 	lapsing          []dialect.Denial // what has a certificate that will not be renewed
+	lasting          []term           // of the certificates that fit, of the relation that is looked at
+	shared           int              // certificates of these that all units of a relation share
 	considered       int              // asks that got as far as an order
 	notedOfRelations int              // what is remembered of relations, and changed in this turn
 	resting          map[int]*rest    // relations that are at rest; nil for one that was before
