@@ -79,6 +79,7 @@ type Unit struct {
 	Tell      func(appID string, entries []ledger.Entry) // is told what was recorded; nil for nobody
 	Now       func() time.Time
 	Log       *slog.Logger
+	opener    opener
 	memory    unit.Memory
 	telling   bool   // it is known what was told
 	told      int    // how many entries of the record

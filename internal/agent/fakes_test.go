@@ -55,7 +55,7 @@ func (f *fakeUnit) Snapshot(context.Context) (juju.Snapshot, error) {
 	if !f.locked {
 		panic("a turn without the lock")
 	}
-	return f.snap, f.fail
+	return f.snap.Clone(), f.fail
 }
 
 func (f *fakeUnit) Commit(_ context.Context, changes juju.Changes) error {

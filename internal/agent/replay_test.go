@@ -58,7 +58,7 @@ type recorded struct {
 	fail    error // of the next commits
 }
 
-func (r *recorded) Snapshot(context.Context) (juju.Snapshot, error) { return r.snap, nil }
+func (r *recorded) Snapshot(context.Context) (juju.Snapshot, error) { return r.snap.Clone(), nil }
 
 func (r *recorded) Commit(_ context.Context, changes juju.Changes) error {
 	if r.fail != nil {

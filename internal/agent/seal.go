@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/memo"
 	"github.com/signet-charm/signet/internal/provider"
 )
 
@@ -81,9 +82,20 @@ func (s *sealer) open(key, sealed string) (string, error) {
 	return string(plain), nil
 }
 
+// opener opens the values of the peer relation, each of them once.
+type opener struct {
+	material string // the seal's secret, by which all was opened that is known
+	opened   memo.Of[sealed, string]
+}
+
+// sealed is a value of the peer relation as it stands there.
+type sealed struct{ key, value string }
+
 // open gives the snapshot with the sealed values of its peer relation opened. A value that cannot be opened stays as
 // it is, and counts as unreadable in the core; so does a secret that is no key, with the reason why.
-func open(snap juju.Snapshot) (juju.Snapshot, error) {
+func open(snap juju.Snapshot) (juju.Snapshot, error) { return new(opener).open(snap) }
+
+func (o *opener) open(snap juju.Snapshot) (juju.Snapshot, error) {
 	secret, _ := snap.Secret(provider.SealLabel)
 	sealer, found, err := newSealer(snap, secret.Content)
 	if err != nil {
@@ -98,6 +110,10 @@ func open(snap juju.Snapshot) (juju.Snapshot, error) {
 	if !found {
 		return snap, nil
 	}
+	if material := secret.Content[provider.SealMember]; material != o.material {
+		o.material, o.opened = material, memo.Of[sealed, string]{}
+	}
+	defer o.opened.Pass()
 	snap.Relations = slices.Clone(snap.Relations)
 	for i, relation := range snap.Relations {
 		if relation.Endpoint.Role != juju.Peers {
@@ -108,9 +124,13 @@ func open(snap juju.Snapshot) (juju.Snapshot, error) {
 			if !strings.HasPrefix(key, provider.SealedPrefix) {
 				continue
 			}
-			if plain, err := sealer.open(key, value); err == nil {
-				bag[key] = plain
-			}
+			bag[key] = o.opened.Get(sealed{key, value}, func() string {
+				plain, err := sealer.open(key, value)
+				if err != nil {
+					return value
+				}
+				return plain
+			})
 		}
 		snap.Relations[i].OwnApp = bag
 	}

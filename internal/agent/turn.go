@@ -91,7 +91,7 @@ func (w *work) attempt(ctx context.Context) (Outcome, error) {
 		return Outcome{}, err
 	}
 	snap.Action = w.action
-	opened, err := open(snap)
+	opened, err := w.opener.open(snap)
 	if err != nil {
 		w.Log.Error("the peer relation cannot be opened", "error", err)
 	}

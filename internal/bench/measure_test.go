@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +31,7 @@ func TestMain(m *testing.M) {
 // changes it.
 type sizes struct {
 	Requests    []int         // units that exist when one more asks
+	Relation    int           // units of a relation
 	Repetitions int           // at most, for each of them
 	Storm       int           // units
 	Many        int           // units of the storm over many relations; 0 for none
@@ -47,15 +47,15 @@ type sizes struct {
 func sets() map[string]sizes {
 	return map[string]sizes{
 		"quick": {
-			Requests: []int{1, 100}, Repetitions: 5, Storm: 200, Served: 200, Issuing: time.Second,
+			Requests: []int{1, 100}, Relation: 100, Repetitions: 5, Storm: 200, Served: 200, Issuing: time.Second,
 			Wave: 2000, List: 10_000, Replay: 50_000, Patience: time.Minute,
 		},
 		"default": {
-			Requests: []int{1, 100, 1000, 5000}, Repetitions: 11, Storm: 1000, Served: 1000, Issuing: 2 * time.Second,
+			Requests: []int{1, 100, 1000, 5000}, Relation: 100, Repetitions: 11, Storm: 1000, Served: 1000, Issuing: 2 * time.Second,
 			Wave: 10_000, List: 100_000, Replay: 200_000, Patience: time.Minute,
 		},
 		"full": {
-			Requests: []int{1, 100, 1000, 5000}, Repetitions: 21, Storm: 1000, Many: 5000, Served: 5000, Issuing: 5 * time.Second,
+			Requests: []int{1, 100, 1000, 5000}, Relation: 100, Repetitions: 21, Storm: 1000, Many: 5000, Served: 5000, Issuing: 5 * time.Second,
 			Wave: 100_000, List: 100_000, Replay: 1_000_000, Patience: 15 * time.Minute,
 		},
 	}
@@ -66,8 +66,9 @@ type run struct {
 	*results
 	sizes
 
-	t       *testing.T
-	profile string // folder for profiles of the storms; empty for none
+	t        *testing.T
+	programs programs
+	profile  string // folder for profiles of the storms; empty for none
 }
 
 // TestBench measures all, one after the other, and is skipped without SIGNET_BENCH. SIGNET_BENCH_ONLY names items or
@@ -88,17 +89,19 @@ func TestBench(t *testing.T) {
 		results: &results{Began: time.Now().UTC(), Mode: mode, Machine: thisMachine(t.Context())},
 		sizes:   chosen, t: t, profile: os.Getenv("SIGNET_BENCH_PROFILE"),
 	}
+	r.programs = r.build()
 	for _, part := range []struct {
 		name    string
 		measure func(*testing.T)
 	}{
+		{"1 hooks", r.coldStart},
 		{"2 requests", r.newRequests},
 		{"3 issuing", r.issuing},
 		{"4 storms", r.storms},
 		{"5 memory", r.memory},
 		{"6 many", r.many},
 	} {
-		if only := os.Getenv("SIGNET_BENCH_ONLY"); only != "" && !strings.HasPrefix(part.name, only) {
+		if !onlyOf(os.Getenv("SIGNET_BENCH_ONLY"), part.name) {
 			continue
 		}
 		began := time.Now()
@@ -144,13 +147,26 @@ func (r *run) newRequests(t *testing.T) {
 // newRequest gives how long it took until what was there before was served.
 func (r *run) newRequest(t *testing.T, size int) time.Duration {
 	s := newScene(t)
-	c := s.legacyCrowd("kubernetes-worker", size+r.Repetitions)
-	c.ask(0, size)
+	var served []*crowd // besides, where there are more than one relation is for
+	for n := range (size - 1) / r.Relation {
+		other := s.legacyCrowd(fmt.Sprintf("kubernetes-worker-a%d", n), r.Relation)
+		other.ask(0, r.Relation)
+		served = append(served, other)
+	}
+	have := size - len(served)*r.Relation
+	c := s.legacyCrowd("kubernetes-worker", have+r.Repetitions)
+	c.ask(0, have)
 	began := time.Now()
 	signet := s.place().start(t)
-	if err := c.await(r.within(t), size); err != nil {
-		t.Logf("not measured: %v", err)
-		return r.Patience
+	for limit, all := r.within(t), append(served, c); len(all) > 0; all = all[1:] {
+		wanted := len(all[0].units)
+		if all[0] == c {
+			wanted = have
+		}
+		if err := all[0].await(limit, wanted); err != nil {
+			t.Logf("not measured: %v", err)
+			return r.Patience
+		}
 	}
 	signet.rest()
 	settled := time.Since(began)
@@ -163,10 +179,11 @@ func (r *run) newRequest(t *testing.T, size int) time.Duration {
 		}
 		signet.rest()
 		before, calls, begin := signet.tell("read"), s.calls(), time.Now()
-		c.ask(size+n, size+n+1)
-		require.NoError(t, signet.ask("certificates-relation-changed"))
-		if c.answered() < size+n+1 { // its turn had begun before
-			require.NoError(t, c.await(r.within(t), size+n+1))
+		c.ask(have+n, have+n+1)
+		output, err := r.programs.hook(t, s.place(), "certificates-relation-changed").CombinedOutput()
+		require.NoError(t, err, "%s", output)
+		if c.answered() < have+n+1 { // its turn had begun before
+			require.NoError(t, c.await(r.within(t), have+n+1))
 		}
 		took := time.Since(begin)
 		cost := signet.tell("read").since(before)

@@ -68,7 +68,7 @@ const (
 func rows() []row {
 	request := func(units int, text string) row {
 		return row{
-			ID: requestPrefix + strconv.Itoa(units), Item: 2, What: "a new request answered, " + text + ", median",
+			ID: requestPrefix + strconv.Itoa(units), Item: 2, What: "a new request answered, from the start of its hook to its end, " + text + ", median",
 			Unit: "ms", Bound: atMost, Target: 20,
 		}
 	}
@@ -85,8 +85,8 @@ func rows() []row {
 		{ID: coldStart, Item: 1, What: "a hook with nothing to do, against a hello-world", Unit: "x", Bound: atMost, Target: 8},
 		request(1, "1 unit exists"),
 		request(100, "100 units exist"),
-		request(1000, "1,000 units exist"),
-		request(5000, "5,000 units exist"),
+		request(1000, "1,000 units exist in relations of 100"),
+		request(5000, "5,000 units exist in relations of 100"),
 		{ID: requestGrowth, Item: 2, What: "the same with %s units, against 1", Unit: "x", Bound: atMost, Target: 3, Full: 5000},
 		issue(issueRequests, "issuing by a P-256 CA, against bare signing: requests"),
 		issue(issueKeys, "issuing by a P-256 CA, against bare signing: keys made here"),

@@ -129,6 +129,20 @@ func (l Level) Severity() int {
 	return slices.Index([]Level{Active, Waiting, Maintenance, Blocked}, l)
 }
 
+// Clone gives the same snapshot with databags of its own, for who plays Juju and goes on changing its own.
+func (s Snapshot) Clone() Snapshot {
+	s.Relations = slices.Clone(s.Relations)
+	for i, relation := range s.Relations {
+		relation.OwnUnit, relation.OwnApp = maps.Clone(relation.OwnUnit), maps.Clone(relation.OwnApp)
+		relation.RemoteApplication, relation.RemoteUnits = maps.Clone(relation.RemoteApplication), maps.Clone(relation.RemoteUnits)
+		for unit, bag := range relation.RemoteUnits {
+			relation.RemoteUnits[unit] = maps.Clone(bag)
+		}
+		s.Relations[i] = relation
+	}
+	return s
+}
+
 // Application is the own application's name.
 func (s Snapshot) Application() string { return ApplicationOf(s.Unit) }
 

@@ -130,9 +130,16 @@ func (l *Ledger) Failing(order string) bool {
 // of the issue that many before the last.
 func (l *Ledger) Repeats(since, until time.Time, often int) map[string]time.Time {
 	repeated := map[string]time.Time{}
-	for key, issues := range l.issuesBetween(since, until, Entry.Key) {
-		if len(issues) >= often {
-			repeated[key] = issues[often-1]
+	for _, issues := range issuesBetween(l, since, until, func(e *Entry) string { return e.For }) {
+		if len(issues) < often { // for the same names there are no more than that
+			continue
+		}
+		same := map[string]int{}
+		for _, issue := range issues {
+			key := issue.Key()
+			if same[key]++; same[key] == often {
+				repeated[key] = issue.Time
+			}
 		}
 	}
 	return repeated
@@ -142,19 +149,24 @@ func (l *Ledger) Repeats(since, until time.Time, often int) map[string]time.Time
 // Entry.Askers.
 func (l *Ledger) Floods(since, until time.Time, many int) map[string]int {
 	floods := map[string]int{}
-	for unit, issues := range l.issuesBetween(since, until, func(e Entry) string { unit, _ := e.Askers(); return unit }) {
-		if len(issues) >= many && unit != noAsker {
+	type asker struct {
+		relation int
+		unit     string
+	}
+	for _, issues := range issuesBetween(l, since, until, func(e *Entry) asker { return asker{e.Relation, e.Unit} }) {
+		if unit, _ := issues[0].Askers(); len(issues) >= many && unit != noAsker {
 			floods[unit] = len(issues)
 		}
 	}
 	return floods
 }
 
-// issuesBetween gives the times of issues, the last one first, by what tells them apart. What is dated later was issued
-// while the clock was ahead.
-func (l *Ledger) issuesBetween(since, until time.Time, by func(Entry) string) map[string][]time.Time {
-	times := map[string][]time.Time{}
-	for _, entry := range slices.Backward(l.entries) {
+// issuesBetween gives issues, the last one first, by what tells them apart. What is dated later was issued while the clock was
+// ahead.
+func issuesBetween[K comparable](l *Ledger, since, until time.Time, by func(*Entry) K) map[K][]*Entry {
+	found := map[K][]*Entry{}
+	for i := range slices.Backward(l.entries) {
+		entry := &l.entries[i]
 		if entry.Time.Before(since) {
 			if entry.Remembered {
 				continue
@@ -162,10 +174,11 @@ func (l *Ledger) issuesBetween(since, until time.Time, by func(Entry) string) ma
 			break // own entries are in the order of their time
 		}
 		if entry.Event == Issued && !entry.Time.After(until) {
-			times[by(entry)] = append(times[by(entry)], entry.Time)
+			key := by(entry)
+			found[key] = append(found[key], entry)
 		}
 	}
-	return times
+	return found
 }
 
 // IsRevoked reports whether a serial number is known to be revoked.

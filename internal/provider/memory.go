@@ -3,6 +3,7 @@
 package provider
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"maps"
 	"reflect"
@@ -19,9 +20,15 @@ import (
 // certificates fit what is asked for, and which relations are at rest. Whatever it remembers, Step gives the same. It is not safe
 // for concurrent use.
 type Memory struct {
-	relations map[int]*relationMemory
-	ground    ground
+	relations  map[int]*relationMemory
+	ground     ground
+	lists      memo.Of[string, *x509.RevocationList]
+	signatures memo.Of[signedList, bool]
+	revoked    memo.Of[string, []cert.Revocation]
 }
+
+// signedList is a revocation list, and the certificate of the CA that may have signed it.
+type signedList struct{ text, certificate string }
 
 // relationMemory is what is remembered of one relation.
 type relationMemory struct {
@@ -87,6 +94,9 @@ func (m *Memory) pass(snap juju.Snapshot) {
 	for _, relation := range snap.Relations {
 		seen[relation.ID] = true
 	}
+	m.lists.Pass()
+	m.signatures.Pass()
+	m.revoked.Pass()
 	maps.DeleteFunc(m.relations, func(id int, _ *relationMemory) bool { return !seen[id] })
 }
 

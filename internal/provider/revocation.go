@@ -42,13 +42,12 @@ func (s *step) readRevoked() {
 		if _, err := fmt.Sscanf(key, revokedPrefix+"%d", &generation); err != nil {
 			continue
 		}
-		var list []cert.Revocation
-		if json.Unmarshal([]byte(text), &list) != nil {
+		list := s.memory.readRevoked(text)
+		if list == nil {
 			s.report(juju.Blocked, "the record of revoked certificates of CA %d is unreadable: restore it from a backup", generation)
 			s.unread[generation] = true
 			continue
 		}
-		sortRevoked(list)
 		s.revoked[generation] = list
 	}
 }
@@ -182,7 +181,7 @@ func (s *step) said(generation int, one cert.Revocation) bool {
 	if one.Ends.IsZero() || !s.now.After(one.Ends.Add(2*listLife)) {
 		return false
 	}
-	standing := parseList(s.peers.OwnApp[crlKey(generation)])
+	standing := s.memory.parseList(s.peers.OwnApp[crlKey(generation)])
 	return standing != nil && standing.ThisUpdate.After(one.Ends) && s.now.After(standing.ThisUpdate.Add(listLife/2))
 }
 
@@ -218,12 +217,12 @@ func (s *step) compromised(text string) bool {
 
 // signList has a list signed when what it says changed, or half of its life is over.
 func (s *step) signList(bag juju.Bag, key string, a authority, list []cert.Revocation) {
-	standing := parseList(bag[key])
+	standing := s.memory.parseList(bag[key])
 	number := s.now.Unix() // so that it grows even past a backup that is older than what was published
 	if standing != nil {
 		renew := standing.NextUpdate.Add(-listLife / 2)
 		// One that another CA of this generation signed, which a restored one took the place of, is none.
-		ours := standing.CheckSignatureFrom(a.certificate) == nil
+		ours := s.memory.signed(bag[key], a)
 		if ours && lists(standing, list) && s.now.Before(renew) && !s.early(standing.ThisUpdate) {
 			s.wake(renew)
 			return
@@ -248,11 +247,33 @@ func (s *step) signList(bag juju.Bag, key string, a authority, list []cert.Revoc
 }
 
 // parseList reads a revocation list; nil when there is none that can be read and has a number.
-func parseList(text string) *x509.RevocationList {
-	if list := cert.ParseCRL(text); list != nil && list.Number != nil {
-		return list
-	}
-	return nil
+func (m *Memory) parseList(text string) *x509.RevocationList {
+	return m.lists.Get(text, func() *x509.RevocationList {
+		if list := cert.ParseCRL(text); list != nil && list.Number != nil {
+			return list
+		}
+		return nil
+	})
+}
+
+// signed reports whether a revocation list is signed with a CA's key.
+func (m *Memory) signed(text string, a authority) bool {
+	return m.signatures.Get(signedList{text, a.Certificate}, func() bool {
+		list := m.parseList(text)
+		return list != nil && list.CheckSignatureFrom(a.certificate) == nil
+	})
+}
+
+// readRevoked reads what is revoked; nil where it is unreadable. In what others wrote it may be in another order.
+func (m *Memory) readRevoked(text string) []cert.Revocation {
+	return m.revoked.Get(text, func() []cert.Revocation {
+		list := []cert.Revocation{}
+		if json.Unmarshal([]byte(text), &list) != nil {
+			return nil
+		}
+		sortRevoked(list)
+		return append(make([]cert.Revocation, 0, len(list)), list...) // not nil where it is null
+	})
 }
 
 // lists reports whether a signed list says exactly this.

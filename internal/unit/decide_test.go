@@ -5,8 +5,6 @@ package unit_test
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +26,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 func turn(t require.TestingT, w *world, now time.Time) unit.Plan {
 	var answers []order.Answer
 	for range 8 {
-		plan := w.memory.Decide(now, copied(w.snap), answers)
+		plan := w.memory.Decide(now, w.snap.Clone(), answers)
 		require.Equal(t, unit.Decide(now, w.snap, answers), plan, "the same arguments give the same plan, whatever was decided before")
 		if len(plan.Orders) == 0 {
 			w.snap = juju.Apply(w.snap, plan.Changes)
@@ -43,23 +41,9 @@ func turn(t require.TestingT, w *world, now time.Time) unit.Plan {
 	return unit.Plan{}
 }
 
-// copied is a snapshot of its own, as a session gives one: tests go on changing theirs, and a memory keeps what it was given.
-func copied(snap juju.Snapshot) juju.Snapshot {
-	snap.Relations = slices.Clone(snap.Relations)
-	for i, relation := range snap.Relations {
-		relation.OwnUnit, relation.OwnApp = maps.Clone(relation.OwnUnit), maps.Clone(relation.OwnApp)
-		relation.RemoteApplication, relation.RemoteUnits = maps.Clone(relation.RemoteApplication), maps.Clone(relation.RemoteUnits)
-		for unit, bag := range relation.RemoteUnits {
-			relation.RemoteUnits[unit] = maps.Clone(bag)
-		}
-		snap.Relations[i] = relation
-	}
-	return snap
-}
-
 // atRest asserts that another turn changes nothing and orders nothing.
 func atRest(t require.TestingT, w *world, now time.Time) {
-	plan := w.memory.Decide(now, copied(w.snap), nil)
+	plan := w.memory.Decide(now, w.snap.Clone(), nil)
 	require.Empty(t, plan.Orders)
 	require.True(t, plan.Changes.Empty(), "still to change: %+v %v", plan.Changes, plan.Changes.Status)
 }
