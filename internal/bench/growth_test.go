@@ -205,14 +205,18 @@ func TestDecisionsGrowInProportion(t *testing.T) {
 		fewRead, manyRead := decisions(t, relate(t, 4), read), decisions(t, relate(t, 12), read)
 		for state, limit := range map[string]map[string]work{
 			"legacy": {
-				"nobody answered": {Allocations: 300},
-				"all answered":    {Allocations: 1700, Certificates: 17, Blocks: 66},
-				"all due":         {Allocations: 1600, Certificates: 15, Blocks: 62},
+				"nobody answered":              {Allocations: 300},
+				"all answered":                 {Allocations: 460, Certificates: 2, Blocks: 8},
+				"all due":                      {Allocations: 460, Certificates: 2, Blocks: 8},
+				"all answered, and remembered": {Allocations: 3},
+				"all due, and remembered":      {Allocations: 25},
 			},
 			"requests": {
-				"nobody answered": {Allocations: 750, Requests: 4, Blocks: 8},
-				"all answered":    {Allocations: 2550, Certificates: 16, Requests: 10, Blocks: 52},
-				"all due":         {Allocations: 2550, Certificates: 16, Requests: 10, Blocks: 52},
+				"nobody answered":              {Allocations: 540, Requests: 2, Blocks: 4},
+				"all answered":                 {Allocations: 760, Certificates: 2, Requests: 2, Blocks: 8},
+				"all due":                      {Allocations: 760, Certificates: 2, Requests: 2, Blocks: 8},
+				"all answered, and remembered": {Allocations: 0.5},
+				"all due, and remembered":      {Allocations: 0.5},
 			},
 		}[name] {
 			each, eachRead := many[state].each(few[state], 80-20), manyRead[state].each(fewRead[state], 12-4)
@@ -250,6 +254,10 @@ func decisions(t *testing.T, relation juju.Relation, measured func(func()) work)
 	w.turns(noon)
 	found["all answered"] = measured(func() { unit.Decide(noon, w.snap, nil) })
 	found["all due"] = measured(func() { unit.Decide(later, w.snap, nil) })
+	w.memory.Decide(noon, w.snap, nil)
+	found["all answered, and remembered"] = measured(func() { w.memory.Decide(noon, w.snap, nil) })
+	w.memory.Decide(later, w.snap, nil)
+	found["all due, and remembered"] = measured(func() { w.memory.Decide(later, w.snap, nil) })
 	return found
 }
 

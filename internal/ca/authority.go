@@ -4,9 +4,11 @@ package ca
 
 import (
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
@@ -114,9 +116,11 @@ func (e *Embedded) list(o order.SignCRL) (string, error) {
 		Number: big.NewInt(o.Number), ThisUpdate: o.Update.UTC().Truncate(time.Second),
 		NextUpdate: o.Update.UTC().Truncate(time.Second).Add(o.Life),
 	}
+	template.RevokedCertificateEntries = make([]x509.RevocationListEntry, 0, len(o.Revoked))
 	for _, revoked := range o.Revoked {
-		serial, valid := new(big.Int).SetString(revoked.Serial, 16)
-		if !valid {
+		number, err := hex.DecodeString(strings.Repeat("0", len(revoked.Serial)%2) + revoked.Serial)
+		serial := new(big.Int).SetBytes(number)
+		if err != nil || serial.Sign() == 0 {
 			return "", order.Fail("bad-order", "cannot list serial %q: it is not hexadecimal", revoked.Serial)
 		}
 		entry := x509.RevocationListEntry{SerialNumber: serial, RevocationTime: revoked.Time.UTC().Truncate(time.Second)}

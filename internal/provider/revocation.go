@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,8 +39,9 @@ const (
 func (s *step) readRevoked() {
 	s.revoked, s.unread = map[int][]cert.Revocation{}, map[int]bool{}
 	for key, text := range s.peers.OwnApp {
-		var generation int
-		if _, err := fmt.Sscanf(key, revokedPrefix+"%d", &generation); err != nil {
+		number, found := strings.CutPrefix(key, revokedPrefix)
+		generation, err := strconv.Atoi(number)
+		if !found || err != nil {
 			continue
 		}
 		list := s.memory.readRevoked(text)
