@@ -30,6 +30,7 @@ import (
 	"github.com/signet-charm/signet/internal/host"
 	"github.com/signet-charm/signet/internal/httpd"
 	"github.com/signet-charm/signet/internal/juju"
+	"github.com/signet-charm/signet/internal/launch"
 	"github.com/signet-charm/signet/internal/provider"
 )
 
@@ -124,6 +125,7 @@ func resident(what string) uint64 {
 func runAgent(ctx context.Context, description string, commands io.Reader, answers io.Writer) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	launch.Stay()
 	var at place
 	if err := json.Unmarshal([]byte(description), &at); err != nil {
 		return err

@@ -42,6 +42,11 @@ func (m *Memory) Pass() {
 	m.names.Pass()
 }
 
+// Len is how many results are remembered.
+func (m *Memory) Len() int {
+	return m.certificates.Len() + m.requests.Len() + m.checks.Len() + m.matches.Len() + m.texts.Len() + m.names.Len()
+}
+
 // ParseCertificates is the function of the same name.
 func (m *Memory) ParseCertificates(text string) ([]*x509.Certificate, error) {
 	found := m.certificates.Get(text, func() read[[]*x509.Certificate] {

@@ -51,7 +51,7 @@ func (p *program) agentCommand() *cobra.Command {
 
 // serve runs the agent until the context ends.
 func (p *program) serve(ctx context.Context, at place) (err error) {
-	launch.Over()
+	launch.Stay()
 	found, err := endpoints(at.charmDir)
 	if err != nil {
 		return err

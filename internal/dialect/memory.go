@@ -42,6 +42,12 @@ func (m *Memory) Pass() {
 	m.made.Pass()
 }
 
+// Len is how many results are remembered.
+func (m *Memory) Len() int {
+	return m.Memory.Len() + m.owners.Len() + m.pairs.Len() + m.issued.Len() + m.keys.Len() + m.wishes.Len() + m.items.Len() + m.asks.Len() +
+		m.lists.Len() + m.entries.Len() + m.made.Len()
+}
+
 // Read gives all that the remote side of a relation asks for, as Memory.Read does.
 func Read(rel juju.Relation) Reading { return new(Memory).Read(rel) }
 

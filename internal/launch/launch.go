@@ -25,5 +25,18 @@ func putOff() int {
 	return set
 }
 
-// Over has the collector run as usual from now on, in a process that works or stays.
+// Over has the collector run as usual from now on, in a process that works.
 func Over() { debug.SetGCPercent(usual) }
+
+// lasting has the heap grow by half of what is in use before it is collected: an agent is idle nearly always, and the memory
+// is better left to its machine's other programs than the collector's time to it.
+const lasting = 50
+
+// Stay is Over for a process that stays. Whoever set less by GOGC, or no collection at all, keeps that.
+func Stay() {
+	if usual < 0 || usual <= lasting {
+		Over()
+		return
+	}
+	debug.SetGCPercent(lasting)
+}

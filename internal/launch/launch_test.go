@@ -23,6 +23,8 @@ func TestTheCollectorRunsAsUsualWhenTheLaunchIsOver(t *testing.T) {
 	require.Equal(t, 200, debug.SetGCPercent(200))
 	launch.Over()
 	require.Equal(t, 100, debug.SetGCPercent(100))
+	launch.Stay()
+	require.Equal(t, 50, debug.SetGCPercent(100))
 }
 
 // The program says itself when it collects. If this fails, more is allocated before main begins than before, or something

@@ -5,7 +5,6 @@ package provider
 import (
 	"crypto/x509"
 	"encoding/json"
-	"maps"
 	"reflect"
 	"time"
 
@@ -37,6 +36,7 @@ type relationMemory struct {
 	shelves memo.Of[string, juju.Bag] // what values of the shelf hold; nil for one that is damaged
 	fits    memo.Of[askKey, fit]
 	rest    *rest // nil where it is not known to be at rest
+	rested  int   // for how many passes it has been
 }
 
 // ground is what all decisions about certificates stand on, besides the relation itself and the time.
@@ -88,6 +88,14 @@ func (s *step) groundNow(ready bool) ground {
 	}
 }
 
+// What was read of a relation that has been at rest for so many passes is forgotten while so many results are remembered in all:
+// keeping them takes two kilobytes each, and working them out anew, when the relation stirs, less than a millisecond for each of
+// its units.
+const (
+	restful     = 16
+	manyResults = 20_000
+)
+
 // pass ends one pass over the world.
 func (m *Memory) pass(snap juju.Snapshot) {
 	seen := map[int]bool{}
@@ -97,7 +105,19 @@ func (m *Memory) pass(snap juju.Snapshot) {
 	m.lists.Pass()
 	m.signatures.Pass()
 	m.revoked.Pass()
-	maps.DeleteFunc(m.relations, func(id int, _ *relationMemory) bool { return !seen[id] })
+	results := 0
+	for id, remembered := range m.relations {
+		if !seen[id] {
+			delete(m.relations, id)
+		} else {
+			results += remembered.Len()
+		}
+	}
+	for id, remembered := range m.relations {
+		if results > manyResults && remembered.rested >= restful {
+			m.relations[id] = &relationMemory{rest: remembered.rest, rested: remembered.rested}
+		}
+	}
 }
 
 // Pass ends one pass over the relation: what was not needed in the last few is forgotten.
@@ -106,6 +126,9 @@ func (m *relationMemory) Pass() {
 	m.shelves.Pass()
 	m.fits.Pass()
 }
+
+// Len is how many results are remembered.
+func (m *relationMemory) Len() int { return m.Memory.Len() + m.shelves.Len() + m.fits.Len() }
 
 // Step decides as Memory.Step does, from nothing but what it is given.
 func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {

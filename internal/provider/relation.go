@@ -31,6 +31,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	relation = s.withShelved(relation)
 	memory := s.memory.of(relation.ID)
 	defer memory.Pass()
+	memory.rested = 0
 	reading := memory.Read(relation)
 	known := s.writtenMakers(relation.ID)
 	known.attribute(reading.Asks)

@@ -91,6 +91,7 @@ func (s *step) rests(relation juju.Relation) bool {
 	s.lapsing = append(s.lapsing, found.sums.lapsing...)
 	s.unlike = append(s.unlike, found.sums.unlike...)
 	s.resting[relation.ID] = nil
+	s.memory.of(relation.ID).rested++
 	return true
 }
 
