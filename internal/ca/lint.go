@@ -4,6 +4,7 @@ package ca
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/fips140"
 	"crypto/rsa"
@@ -41,12 +42,13 @@ type linter struct {
 
 	mu     sync.Mutex
 	keys   map[cert.KeyType]crypto.Signer // throw-away keys
+	signed map[cert.KeyType][]byte        // a signature of each
 	shapes map[string]bool                // ways of another CA that were linted
 }
 
 func newLinter(random io.Reader) *linter {
 	return &linter{random: random, registry: sync.OnceValues(func() (lint.Registry, error) { return lints() }),
-		made: sync.OnceValues(func() (lint.Registry, error) { return lints(smallKeyLint) }), keys: map[cert.KeyType]crypto.Signer{}, shapes: map[string]bool{}}
+		made: sync.OnceValues(func() (lint.Registry, error) { return lints(smallKeyLint) }), keys: map[cert.KeyType]crypto.Signer{}, signed: map[cert.KeyType][]byte{}, shapes: map[string]bool{}}
 }
 
 // lints are zlint's for the RFCs and for common mistakes. Those of the browsers' forum are wrong for a private authority:
@@ -65,10 +67,7 @@ func lints(without ...string) (lint.Registry, error) {
 // lint makes the certificate with a throw-away key in the issuer's place and gives it if nothing is wrong with it. A
 // fault has the code "lint".
 func (l *linter) lint(work issue, template *x509.Certificate) (*x509.Certificate, error) {
-	issuer := work.issuer
-	if issuer == nil {
-		issuer = template
-	}
+	issuer := cmp.Or(work.issuer, template)
 	key, err := l.throwAway(issuer.PublicKey)
 	if err != nil {
 		return nil, err
@@ -79,6 +78,24 @@ func (l *linter) lint(work issue, template *x509.Certificate) (*x509.Certificate
 	if err != nil {
 		return nil, order.Fail("lint", "cannot build the certificate: %v", err)
 	}
+	return l.read(work, der)
+}
+
+// judge is lint of what is about to be signed, byte for byte. A signature of a throw-away key stands where the issuer's will.
+func (l *linter) judge(work issue, issuer *x509.Certificate, tbs []byte) (*x509.Certificate, error) {
+	signature, err := l.standIn(issuer.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	der, err := assemble(tbs, signature)
+	if err != nil {
+		return nil, order.Fail("lint", "cannot build the certificate: %v", err)
+	}
+	return l.read(work, der)
+}
+
+// read gives a certificate if nothing is wrong with it.
+func (l *linter) read(work issue, der []byte) (*x509.Certificate, error) {
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, order.Fail("lint", "cannot read the certificate back: %v", err)
