@@ -308,7 +308,7 @@ func (e *Embedded) differs(work issue, draft Draft, made *x509.Certificate) erro
 	expect(len(cert.Extension(wanted, oidNoCheck)) == len(cert.Extension(made, oidNoCheck)), "it does not say that nobody asks whether it is revoked")
 	faults = append(faults, usageFaults(work, made)...)
 	// Where what was asked for was linted, what the other CA made of it is once for each way in which it does that.
-	if shape := shapeOf(made, draft.Wanted); len(faults) == 0 && !(draft.linted && e.linter.knows(shape)) {
+	if shape := wayOf(made, draft.Wanted); len(faults) == 0 && !(draft.linted && e.linter.knows(shape)) {
 		found, err := e.linter.zlint(made.Raw, true, work.fresh)
 		if err != nil {
 			return err
@@ -323,10 +323,10 @@ func (e *Embedded) differs(work issue, draft Draft, made *x509.Certificate) erro
 	return nil
 }
 
-// shapeOf is what of a certificate its draft does not decide: which extensions it has and in which order, what is in those
+// wayOf is what of a certificate its draft does not decide: which extensions it has and in which order, what is in those
 // that the draft has not, by whom and how it is signed, and how long it lasts. Key identifiers and serial numbers count by
 // their length.
-func shapeOf(made, wanted *x509.Certificate) string {
+func wayOf(made, wanted *x509.Certificate) string {
 	hash := sha256.New()
 	fmt.Fprintln(hash, made.Version, made.SignatureAlgorithm, len(made.SerialNumber.Bytes()), made.NotAfter.Sub(made.NotBefore),
 		made.PublicKeyAlgorithm, len(made.RawSubject) > 2)

@@ -44,11 +44,12 @@ type linter struct {
 	keys   map[cert.KeyType]crypto.Signer // throw-away keys
 	signed map[cert.KeyType][]byte        // a signature of each
 	shapes map[string]bool                // ways of another CA that were linted
+	rests  map[rest][]*lint.CertificateLint
 }
 
 func newLinter(random io.Reader) *linter {
 	return &linter{random: random, registry: sync.OnceValues(func() (lint.Registry, error) { return lints() }),
-		made: sync.OnceValues(func() (lint.Registry, error) { return lints(smallKeyLint) }), keys: map[cert.KeyType]crypto.Signer{}, signed: map[cert.KeyType][]byte{}, shapes: map[string]bool{}}
+		made: sync.OnceValues(func() (lint.Registry, error) { return lints(smallKeyLint) }), keys: map[cert.KeyType]crypto.Signer{}, signed: map[cert.KeyType][]byte{}, shapes: map[string]bool{}, rests: map[rest][]*lint.CertificateLint{}}
 }
 
 // lints are zlint's for the RFCs and for common mistakes. Those of the browsers' forum are wrong for a private authority:
@@ -142,28 +143,36 @@ func (l *linter) zlint(der []byte, foreign, fresh bool) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot load the lints: %w", err)
 	}
-	results := map[string]*lint.LintResult{}
-	// It takes fingerprints in MD5 and SHA-1 of all that it reads, for lists of its own: names, which protect nothing.
-	fips140.WithoutEnforcement(func() {
-		var certificate *zx509.Certificate
-		if certificate, err = zx509.ParseCertificate(der); err == nil {
-			for _, each := range registry.CertificateLints().Lints() {
-				results[each.Name] = each.Execute(certificate, registry.GetConfiguration())
-			}
-		}
-	})
-	if err != nil {
-		return nil, order.Fail("lint", "the certificate would be wrong: zlint cannot read it: %v", err)
-	}
 	worst := lint.Warn
 	if foreign {
 		worst = lint.Error
 	}
 	var faults []string
-	for name, result := range results {
-		if result.Status >= worst && !(foreign && tolerated(name)) {
-			faults = append(faults, strings.TrimSpace(name+" "+result.Details))
+	// It takes fingerprints in MD5 and SHA-1 of all that it reads, for lists of its own: names, which protect nothing.
+	fips140.WithoutEnforcement(func() {
+		var certificate *zx509.Certificate
+		if certificate, err = zx509.ParseCertificate(der); err != nil {
+			return
 		}
+		shape, usual := shapeOf(certificate.RawTBSCertificate)
+		of := rest{shape, foreign, fresh}
+		asked := l.left(of)
+		if !usual || asked == nil {
+			asked = registry.CertificateLints().Lints()
+		}
+		found := make([]lint.LintStatus, len(asked))
+		for i, each := range asked {
+			result := each.Execute(certificate, registry.GetConfiguration())
+			if found[i] = result.Status; result.Status >= worst && !(foreign && tolerated(each.Name)) {
+				faults = append(faults, strings.TrimSpace(each.Name+" "+result.Details))
+			}
+		}
+		if usual && len(faults) == 0 {
+			l.leave(of, asked, found)
+		}
+	})
+	if err != nil {
+		return nil, order.Fail("lint", "the certificate would be wrong: zlint cannot read it: %v", err)
 	}
 	slices.Sort(faults)
 	return faults, nil
