@@ -64,15 +64,12 @@ func addExtension(sum hash.Hash, extensions *cryptobyte.String) (usual bool) {
 		addPart(sum, element)
 		return true
 	}
-	var critical bool
-	if !fields.ReadOptionalASN1Boolean(&critical, tag.BOOLEAN, false) || !fields.ReadASN1(&value, tag.OCTET_STRING) || !fields.Empty() {
+	var critical cryptobyte.String
+	if !fields.ReadOptionalASN1(&critical, nil, tag.BOOLEAN) || !fields.ReadASN1(&value, tag.OCTET_STRING) || !fields.Empty() {
 		return false
 	}
-	name := id.String()
-	if critical {
-		name += " critical"
-	}
-	addPart(sum, []byte(name))
+	addPart(sum, []byte(id.String()))
+	addPart(sum, critical)
 	return true
 }
 
