@@ -185,7 +185,7 @@ func TestACrowdIsAnsweredInOneWrite(t *testing.T) {
 			require.Equal(t, costs[10].syncs, costs[100].syncs)
 			most := int64(3) // for what was ordered, the serial numbers and the certificates
 			if name == "legacy" {
-				most += 2 + 3 + 2 // a file of keys and its folder; the certificate and the key that the relation shares; a secret that seals
+				most += 2 // for the keys, and their folder
 			}
 			require.LessOrEqual(t, costs[100].syncs, most)
 		})
