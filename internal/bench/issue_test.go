@@ -22,6 +22,7 @@ import (
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/disk"
 	"github.com/signet-charm/signet/internal/order"
+	"github.com/signet-charm/signet/internal/provider"
 )
 
 // issuing holds the embedded authority's whole pipeline (reserve, lint, sign, read back, record) against signing alone, on
@@ -63,7 +64,7 @@ func (r *run) issuing(t *testing.T) {
 }
 
 // together is how many orders are given at once, as a turn does in a storm.
-const together = 256
+const together = provider.MaxSignatures
 
 // pace is how often something was done.
 type pace struct {

@@ -168,11 +168,7 @@ func (e *Embedded) outboxKey(id order.ID, keyType cert.KeyType) (cert.Key, crypt
 	} else if made, err := cert.KeyTypeOf(public); err == nil && made == keyType {
 		return key, public, nil
 	}
-	key, _, err := makeKey(keyType, e.random)
-	if err != nil {
-		return cert.Key{}, nil, err
-	}
-	public, err := publicOf(key)
+	key, public, _, err := makeKey(keyType, e.random)
 	if err != nil {
 		return cert.Key{}, nil, err
 	}

@@ -38,7 +38,8 @@ func tolerated(name string) bool {
 type linter struct {
 	random   io.Reader
 	registry func() (lint.Registry, error)
-	made     func() (lint.Registry, error) // for keys that were made here just now
+	made     func() (lint.Registry, error) // for keys that were made here just now, and others that are surely not small
+	small    smallKeys
 
 	mu     sync.Mutex
 	keys   map[cert.KeyType]crypto.Signer // throw-away keys
@@ -102,7 +103,7 @@ func (l *linter) read(work issue, der []byte) (*x509.Certificate, error) {
 		return nil, order.Fail("lint", "cannot read the certificate back: %v", err)
 	}
 	faults := ownFaults(work, certificate)
-	found, err := l.zlint(der, work.foreign(), work.fresh)
+	found, err := l.zlint(der, work.foreign(), work.fresh || l.small.rulesOut(certificate.PublicKey))
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +131,7 @@ func (l *linter) learn(shape string) {
 }
 
 // smallKeyLint computes whether a private key is one of the first 65,536, which takes a third of the time of all lints, and
-// which those are not that were drawn here.
+// which those are not that were drawn here, nor those that smallKeys rules out.
 const smallKeyLint = "e_ecdsa_small_private_key"
 
 // zlint gives what zlint finds. Warnings count where every byte is ours; in a request they are the requester's business.

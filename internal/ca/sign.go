@@ -13,28 +13,38 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/ledger"
 	"github.com/signet-charm/signet/internal/order"
 )
 
 // maxTogether is how many certificates are made in one batch: what a crash can cost, and when a turn that was given up
-// notices. A key that takes long to make counts for several.
+// notices. A key that takes long to make counts for several. Of two batches, one works while the other waits for the disk.
 const (
 	maxTogether = 256
 	longKey     = 16
+	batches     = 2
 )
 
 // SignAll carries out signing orders, as Carry does each, and gives their answers in their order. It waits for the disk as
 // often for a batch of them as for one: when the serial numbers are reserved, when the keys made for them are kept, and
-// when the certificates are recorded. An order that fails harms no other; only what cannot be recorded fails them all.
+// when the certificates are recorded. An order that fails harms no other; only what cannot be recorded fails a batch.
 func (e *Embedded) SignAll(ctx context.Context, orders ...order.Sign) []order.Answer {
-	answers := make([]order.Answer, 0, len(orders))
-	for len(orders) > 0 {
-		size := batchSize(orders)
-		answers = append(answers, e.signTogether(ctx, orders[:size])...)
-		orders = orders[size:]
+	answers := make([]order.Answer, len(orders))
+	var group errgroup.Group
+	group.SetLimit(batches)
+	for first := 0; first < len(orders); {
+		next := first + batchSize(orders[first:])
+		batch, of := orders[first:next], answers[first:next]
+		group.Go(func() error {
+			copy(of, e.signTogether(ctx, batch))
+			return nil
+		})
+		first = next
 	}
+	_ = group.Wait() // which has no error of its own
 	return answers
 }
 
@@ -184,28 +194,22 @@ func (e *Embedded) begin(one *errand) {
 		return
 	}
 	o := one.order
+	var public crypto.PublicKey
 	hash := ""
 	switch {
 	case !makesKey(o):
+		one.key, public, one.err = subjectKey(o)
 	case one.key.IsZero():
-		one.key, hash, one.err = makeKey(o.KeyType, e.random)
+		one.key, public, hash, one.err = makeKey(o.KeyType, e.random)
 		one.unkept = true
 	default:
-		hash, one.err = hashOf(one.key)
+		public, hash, one.err = publicOf(one.key)
 	}
 	if one.err != nil {
 		return
 	}
-	if makesKey(o) {
-		o.Key = one.key
-	}
-	key, public, err := subjectKey(o)
-	if one.err = err; err != nil {
-		return
-	}
-	one.key = key
-	one.issue = issueOf(one.id, one.order, one.signer.certificate, public)
-	one.fresh, one.taken, one.issue.key = makesKey(one.order), hash, one.signer.key
+	one.issue = issueOf(one.id, o, one.signer.certificate, public)
+	one.fresh, one.taken, one.issue.key = makesKey(o), hash, one.signer.key
 	e.prepare(&one.making, one.before)
 }
 

@@ -77,7 +77,7 @@ func (s *stock) take(keyType cert.KeyType) (cert.Key, string, error) {
 func (s *stock) make(keyType cert.KeyType, size int) (*batch, error) {
 	made, first := &batch{size: size, made: s.now()}, ""
 	for range size {
-		key, hash, err := makeKey(keyType, s.random)
+		key, _, hash, err := makeKey(keyType, s.random)
 		if err != nil {
 			return nil, err
 		}
@@ -104,18 +104,17 @@ func (s *stock) write(keys []cert.Key, first string) error {
 	return s.store.Write(fmt.Sprintf("%s%d.%s", stockPrefix, s.now().Unix(), first[:16]), []byte(text.String()))
 }
 
-// makeKey makes a key, and gives its hash.
-func makeKey(keyType cert.KeyType, random io.Reader) (cert.Key, string, error) {
+// makeKey makes a key, and gives its other half and the hash of that.
+func makeKey(keyType cert.KeyType, random io.Reader) (key cert.Key, public crypto.PublicKey, hash string, err error) {
 	private, err := keyType.Generate(random)
-	if err != nil {
-		return cert.Key{}, "", order.Fail("bad-order", "%v", err)
+	if err == nil {
+		key, err = cert.EncodeKey(private)
 	}
-	key, err := cert.EncodeKey(private)
 	if err != nil {
-		return cert.Key{}, "", order.Fail("bad-order", "%v", err)
+		return cert.Key{}, nil, "", order.Fail("bad-order", "%v", err)
 	}
-	hash, err := cert.KeyHash(private.Public())
-	return key, hash, err
+	hash, err = cert.KeyHash(private.Public())
+	return key, private.Public(), hash, err
 }
 
 // find gives keys that were taken or kept before, also by another process, by their hashes; not those that are gone.
@@ -191,19 +190,17 @@ func (s *stock) prune(before time.Time) error {
 	return nil
 }
 
-func hashOf(key cert.Key) (string, error) {
+// publicOf is a private key's other half, with its hash.
+func publicOf(key cert.Key) (crypto.PublicKey, string, error) {
 	private, err := cert.ParseKey(key)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	return cert.KeyHash(private.Public())
+	hash, err := cert.KeyHash(private.Public())
+	return private.Public(), hash, err
 }
 
-// publicOf is a private key's other half.
-func publicOf(key cert.Key) (crypto.PublicKey, error) {
-	private, err := cert.ParseKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return private.Public(), nil
+func hashOf(key cert.Key) (string, error) {
+	_, hash, err := publicOf(key)
+	return hash, err
 }
