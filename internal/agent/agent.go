@@ -37,6 +37,9 @@ type Carrier interface {
 // Authority carries order.Sign and the orders of package order's authority.go.
 type Authority interface {
 	Carrier
+	// SignAll carries signing orders, each as Carry does, and gives their answers in their order. What would be the same for
+	// each of them it does once for many: who has many must not give them one by one.
+	SignAll(context.Context, ...order.Sign) []order.Answer
 	// Authorities tells which CAs this unit can sign for, as juju.Snapshot.Local.
 	Authorities() (map[string]string, error)
 	// Prune drops the private keys that were kept, since before a time, only to answer a repeated order.
@@ -92,5 +95,6 @@ type Outcome struct {
 	Wake   time.Time   // take another turn no later than this; zero means never
 	Result juju.Result // of an action
 
-	Published bool // databags were written
+	Published  bool // databags were written
+	Unfinished bool // the turn did its share, and the next one shall go on at once
 }

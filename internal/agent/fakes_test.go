@@ -117,6 +117,13 @@ type fakeAuthority struct{ *fakeUnit }
 
 func (fakeAuthority) Authorities() (map[string]string, error) { return nil, nil }
 
+func (f fakeAuthority) SignAll(ctx context.Context, orders ...order.Sign) (answers []order.Answer) {
+	for _, o := range orders {
+		answers = append(answers, f.Carry(ctx, o))
+	}
+	return answers
+}
+
 func (f fakeAuthority) Prune(time.Time) error {
 	f.note("prune")
 	return nil

@@ -28,14 +28,26 @@ type slow struct {
 }
 
 func (s *slow) Carry(ctx context.Context, o order.Order) order.Answer {
-	s.carried = append(s.carried, o)
 	answer := s.Authority.Carry(ctx, o)
+	s.note(o)
+	return answer
+}
+
+func (s *slow) SignAll(ctx context.Context, orders ...order.Sign) []order.Answer {
+	answers := s.Authority.SignAll(ctx, orders...)
+	for _, o := range orders {
+		s.note(o)
+	}
+	return answers
+}
+
+func (s *slow) note(o order.Order) {
+	s.carried = append(s.carried, o)
 	if s.meanwhile != nil && s.in(o) {
 		happens := s.meanwhile
 		s.meanwhile = nil
 		happens()
 	}
-	return answer
 }
 
 func signs(o order.Order) bool {

@@ -340,7 +340,9 @@ func TestWhatCannotBeSignedTakesOneTurnOnly(t *testing.T) {
 	c.session.snap.Relations = append(c.session.snap.Relations, honest)
 	served := func() bool { return c.session.snap.Relations[2].OwnUnit["etcd_0.server.cert"] != "" }
 
-	require.Equal(t, c.now, c.turn().Wake, "the rest follows at once")
+	share := c.turn()
+	require.Equal(t, c.now, share.Wake, "the rest follows at once")
+	require.True(t, share.Unfinished)
 	require.False(t, served(), "the flood is as long as a share")
 	refused := c.entries(ledger.Refused)
 	require.Len(t, refused, provider.MaxSignatures)
@@ -352,6 +354,7 @@ func TestWhatCannotBeSignedTakesOneTurnOnly(t *testing.T) {
 	require.Contains(t, outcome.Status.Message, "1000 refused: flood/0: ", "the denials are shown meanwhile")
 	require.Contains(t, outcome.Status.Message, "(unsignable)")
 	require.True(t, outcome.Wake.After(c.now), "nothing is left to do")
+	require.False(t, outcome.Unfinished)
 	require.Len(t, c.entries(ledger.Refused), provider.MaxSignatures, "nothing was ordered again")
 
 	// It is tried again after an hour, and when what is asked for, or what may be had, has become another.

@@ -145,8 +145,11 @@ func (s *Service) rest(outcome Outcome, err error, failures *int) time.Duration 
 		s.Notify(outcome.Status)
 	}
 	const look = 24 * time.Hour // a missed event is found at the latest then
-	if outcome.Wake.IsZero() {
+	switch {
+	case outcome.Wake.IsZero():
 		return look
+	case outcome.Unfinished:
+		return 0
 	}
 	return max(min(look, outcome.Wake.Sub(s.Unit.Now())), time.Second)
 }

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
@@ -20,4 +21,25 @@ func TestWindowsGrowUnderLoad(t *testing.T) {
 	require.LessOrEqual(t, turns, 20)
 	require.Equal(t, longestWindow, window)
 	require.Equal(t, firstWindow, nextWindow(window, false))
+}
+
+// Who wakes at once is let rest, lest what goes wrong does so without end; only a turn that did its share is not, for others
+// wait for theirs.
+func TestAShareThatWasDoneIsFollowedAtOnce(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	s := Service{Unit: &Unit{Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}}
+	for sentence, c := range map[string]struct {
+		outcome Outcome
+		want    time.Duration
+	}{
+		"nothing is due":              {Outcome{}, 24 * time.Hour},
+		"something is due later":      {Outcome{Wake: now.Add(time.Minute)}, time.Minute},
+		"something is due now":        {Outcome{Wake: now}, time.Second},
+		"others wait for their share": {Outcome{Wake: now, Unfinished: true}, 0},
+	} {
+		failures := 3
+		require.Equal(t, c.want, s.rest(c.outcome, nil, &failures), sentence)
+		require.Zero(t, failures)
+	}
 }

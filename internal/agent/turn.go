@@ -7,9 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
@@ -28,9 +27,6 @@ const trusted = 15 * time.Second
 // CA and requests, certificates, files, links, the programs that take them up; more means that the decision does not come to
 // rest, which the next turn may mend.
 const maxRounds = 11
-
-// abreast is how many signatures are made side by side: a CA on another machine has the time of the way there, too.
-const abreast = 16
 
 // outboxLife is how long an answer's private key is kept to answer the same order again. A hook's changes come into
 // force only after its turn, so they may yet be lost.
@@ -102,6 +98,7 @@ func (w *work) attempt(ctx context.Context) (Outcome, error) {
 		return Outcome{}, err
 	}
 	outcome := Outcome{Status: snap.Status, Wake: plan.Wake, Published: len(plan.Changes.Relations) > 0}
+	outcome.Unfinished = !plan.Wake.IsZero() && !plan.Wake.After(w.now) && w.signed(before)
 	if plan.Changes.Status != nil {
 		outcome.Status = *plan.Changes.Status
 	}
@@ -120,6 +117,13 @@ func (w *work) attempt(ctx context.Context) (Outcome, error) {
 		w.Publish(plan.Serve)
 	}
 	return outcome, w.Authority.Prune(w.Now().Add(-outboxLife))
+}
+
+// signed reports whether anything was signed, or refused for good, since so many answers.
+func (w *work) signed(since int) bool {
+	return slices.ContainsFunc(w.answers[since:], func(answer order.Answer) bool {
+		return answer.Issued.Certificate != "" || answer.Failure != nil && answer.Failure.Final()
+	})
 }
 
 // wallTime is how much later it is by the clock on the wall, which goes on while a machine is suspended.
@@ -194,6 +198,9 @@ func (w *work) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error
 			}
 			w.answers = append(w.answers, w.carryAll(ctx, wanted)...)
 		}
+		if err := ctx.Err(); err != nil { // which left some of the last group pending
+			return unit.Plan{}, err
+		}
 	}
 	plan := w.memory.Decide(w.now, snap, w.answers)
 	w.Log.Warn("the turn does not come to rest; the next one goes on", "orders", len(plan.Orders))
@@ -201,13 +208,13 @@ func (w *work) decide(ctx context.Context, snap juju.Snapshot) (unit.Plan, error
 	return plan, nil
 }
 
-// grouped puts orders into groups that are carried one after the other: of signatures at another CA none waits for the one
-// before, all others do.
+// grouped puts orders into groups that are carried one after the other: signatures that follow each other are carried
+// together, all else by itself.
 func grouped(orders []order.Order) [][]order.Order {
 	var groups [][]order.Order
 	for _, wanted := range orders {
 		last := len(groups) - 1
-		if last >= 0 && len(groups[last]) < maxGroup && elsewhere(wanted) && elsewhere(groups[last][0]) {
+		if last >= 0 && isSign(wanted) && isSign(groups[last][0]) {
 			groups[last] = append(groups[last], wanted)
 			continue
 		}
@@ -216,26 +223,24 @@ func grouped(orders []order.Order) [][]order.Order {
 	return groups
 }
 
-// maxGroup is after how many orders a turn that was given up notices.
-const maxGroup = 64
-
-func elsewhere(wanted order.Order) bool {
-	sign, ok := wanted.(order.Sign)
-	return ok && sign.Signer.Vault != nil
+func isSign(wanted order.Order) bool {
+	_, ok := wanted.(order.Sign)
+	return ok
 }
 
-// carryAll carries orders side by side, and gives the answers in their order.
+// carryAll carries the orders of a group, and gives the answers in their order.
 func (u *Unit) carryAll(ctx context.Context, orders []order.Order) []order.Answer {
-	answers := make([]order.Answer, len(orders))
-	var group errgroup.Group
-	group.SetLimit(abreast)
-	for i, wanted := range orders {
-		group.Go(func() error {
-			answers[i] = u.carry(ctx, wanted)
-			return nil
-		})
+	if !isSign(orders[0]) {
+		return []order.Answer{u.carry(ctx, orders[0])}
 	}
-	_ = group.Wait() // which has no error of its own
+	signs := make([]order.Sign, len(orders))
+	for i, wanted := range orders {
+		signs[i] = wanted.(order.Sign)
+	}
+	answers := u.Authority.SignAll(ctx, signs...)
+	for _, answer := range answers {
+		u.warn(answer)
+	}
 	return answers
 }
 
@@ -243,7 +248,7 @@ func (u *Unit) carry(ctx context.Context, wanted order.Order) order.Answer {
 	carrier := Carrier(u.Folder)
 	switch wanted.(type) {
 	case order.CreateAuthority, order.RequestAuthority, order.FetchKey, order.KeepKey,
-		order.Sign, order.CrossSign, order.SignCRL, order.SignRecord,
+		order.CrossSign, order.SignCRL, order.SignRecord,
 		order.Consult, order.InstallAuthority, order.Revoke, order.Unwrap:
 		carrier = u.Authority
 	case order.ReadAuthority, order.WriteArchive, order.ReadArchive, order.ListArchives, order.DeleteArchive:
@@ -252,8 +257,13 @@ func (u *Unit) carry(ctx context.Context, wanted order.Order) order.Answer {
 		carrier = u.Machine
 	}
 	answer := carrier.Carry(ctx, wanted)
-	if answer.Failure != nil {
-		u.Log.Warn("an order failed", "order", string(wanted.ID()), "code", answer.Failure.Code, "reason", answer.Failure.Message)
-	}
+	u.warn(answer)
 	return answer
+}
+
+// warn logs that an order failed.
+func (u *Unit) warn(answer order.Answer) {
+	if answer.Failure != nil {
+		u.Log.Warn("an order failed", "order", string(answer.Order), "code", answer.Failure.Code, "reason", answer.Failure.Message)
+	}
 }

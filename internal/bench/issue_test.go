@@ -22,6 +22,7 @@ import (
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/disk"
 	"github.com/signet-charm/signet/internal/order"
+	"github.com/signet-charm/signet/internal/provider"
 )
 
 // issuing holds the embedded authority's whole pipeline (reserve, lint, sign, read back, record) against signing alone, on
@@ -46,10 +47,10 @@ func (r *run) issuing(t *testing.T) {
 			var pipeline, undisturbed, alone, bare pace
 			const slices = 4 // in turn, so that whatever else the machine does slows all of them
 			for range slices {
-				bare.add(t, r.Issuing/slices, runtime.GOMAXPROCS(0), whole.bare())
-				pipeline.add(t, r.Issuing/slices, abreast, whole.issue)
-				undisturbed.add(t, r.Issuing/slices, abreast, diskless.issue)
-				alone.add(t, r.Issuing/slices, 1, single.issue)
+				bare.add(t, r.Issuing/slices, runtime.GOMAXPROCS(0), 1, whole.bare())
+				pipeline.add(t, r.Issuing/slices, 1, together, whole.issue(together))
+				undisturbed.add(t, r.Issuing/slices, 1, together, diskless.issue(together))
+				alone.add(t, r.Issuing/slices, 1, 1, single.issue(1))
 			}
 			perCertificate := float64(m.syncs.Load()-syncs) / float64(whole.issued.Load())
 			of := bare.rate()
@@ -62,8 +63,8 @@ func (r *run) issuing(t *testing.T) {
 	}
 }
 
-// abreast is how many orders are carried side by side, so that the disk's time is shared.
-const abreast = 16
+// together is how many orders are given at once, as a turn does in a storm.
+const together = provider.MaxSignatures
 
 // pace is how often something was done.
 type pace struct {
@@ -73,8 +74,8 @@ type pace struct {
 
 func (p *pace) rate() float64 { return float64(p.done) / p.took.Seconds() }
 
-// add does something over and over, so many at once, for a time.
-func (p *pace) add(t *testing.T, long time.Duration, workers int, do func() error) {
+// add does something over and over, by so many side by side, so many at once each, for a time.
+func (p *pace) add(t *testing.T, long time.Duration, workers, atOnce int, do func() error) {
 	t.Helper()
 	var done atomic.Int64
 	var group errgroup.Group
@@ -85,7 +86,7 @@ func (p *pace) add(t *testing.T, long time.Duration, workers int, do func() erro
 				if err := do(); err != nil {
 					return err
 				}
-				done.Add(1)
+				done.Add(int64(atOnce))
 			}
 			return nil
 		})
@@ -139,12 +140,20 @@ func (i *issuer) wanted(number int64) order.Sign {
 	return wanted
 }
 
-func (i *issuer) issue() error {
-	answer := i.authority.Carry(context.Background(), i.wanted(i.issued.Add(1)))
-	if answer.Failure != nil {
-		return answer.Failure
+// issue gives so many orders at once.
+func (i *issuer) issue(atOnce int) func() error {
+	return func() error {
+		wanted := make([]order.Sign, atOnce)
+		for n := range wanted {
+			wanted[n] = i.wanted(i.issued.Add(1))
+		}
+		for _, answer := range i.authority.SignAll(context.Background(), wanted...) {
+			if answer.Failure != nil {
+				return answer.Failure
+			}
+		}
+		return nil
 	}
-	return nil
 }
 
 // bare is x509.CreateCertificate alone, by the same CA's key for a certificate that says the same. The key of the

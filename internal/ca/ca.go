@@ -3,7 +3,7 @@
 // Package ca carries out signing orders with a key of its own: the embedded certificate authority. One order gives one
 // certificate, however often it is carried and wherever a crash falls, because the serial number is recorded before
 // anything is signed and the certificate before anybody sees it. Where to look next: issue.go, the pipeline that every
-// certificate passes, then lint.go for what it must satisfy, authority.go for what concerns authorities themselves, and
+// certificate passes, sign.go, which takes orders through it in batches, then lint.go for what it must satisfy, authority.go for what concerns authorities themselves, and
 // package catest, the suite that any carrier of signing orders passes.
 package ca
 
@@ -91,6 +91,9 @@ func New(config Config) *Embedded {
 // Carry carries out one order. The same order at the same time is carried once. An order of another kind fails with
 // the code "not-carried"; an order that its context ends before anything was done is pending.
 func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
+	if sign, ok := o.(order.Sign); ok {
+		return e.SignAll(ctx, sign)[0]
+	}
 	id := o.ID()
 	leave, err := e.enter(ctx, id)
 	if err != nil {
@@ -113,10 +116,6 @@ func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
 		answer.CRL, err = e.list(o)
 	case order.SignRecord:
 		answer.Checkpoint, err = e.checkpoint(id, o)
-	case order.Sign:
-		if answer, err = e.sign(id, o); err != nil {
-			err = e.remember(id, o, err)
-		}
 	default:
 		err = order.Fail("not-carried", "cannot carry out %T: the embedded authority only creates authorities, keeps their keys and signs", o)
 	}

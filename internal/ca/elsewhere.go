@@ -70,24 +70,35 @@ func (e *Embedded) SignElsewhere(ctx context.Context, o order.Sign, at Elsewhere
 	return answer
 }
 
+// remember records that an order was refused for good.
+func (e *Embedded) remember(id order.ID, o order.Sign, err error) error {
+	if finalCode(err) == "" {
+		return err
+	}
+	entries, unread := e.journal.Order(string(id))
+	if unread != nil {
+		return unread
+	}
+	if entry, news := e.refusedForGood(id, o, entries, err); news {
+		if unwritten := e.journal.Append(entry); unwritten != nil {
+			return unwritten // else who orders would count on it
+		}
+	}
+	return err
+}
+
 func (e *Embedded) signElsewhere(ctx context.Context, id order.ID, o order.Sign, at Elsewhere) (order.Answer, error) {
-	before, found, err := e.issuedBefore(id)
+	entries, err := e.journal.Order(string(id))
 	if err != nil {
 		return order.Answer{}, err
 	}
-	last, err := e.lastOf(id)
-	if err != nil {
-		return order.Answer{}, err
-	}
+	last := lastOf(entries)
 	taken, err := e.takenBefore(o, last)
 	if err != nil {
 		return order.Answer{}, err
 	}
-	if found {
-		answer, usable, err := e.signedBefore(id, o, before, taken)
-		if usable || err != nil {
-			return answer, err
-		}
+	if answer, usable, err := e.signedBefore(id, o, entries, taken); usable || err != nil {
+		return answer, err
 	}
 	key, work, err := e.errandElsewhere(id, o, taken)
 	if err != nil {
@@ -100,11 +111,11 @@ func (e *Embedded) signElsewhere(ctx context.Context, id order.ID, o order.Sign,
 	if err := at.Accepts(draft); err != nil {
 		return order.Answer{}, refusal(work, err)
 	}
-	entry, err := e.obtain(ctx, work, draft, last, at)
+	entry, err := e.obtain(ctx, work, draft, entries, at)
 	if err != nil {
 		return order.Answer{}, err
 	}
-	return signed(o, entry, key), nil
+	return answerOf(o, entry, key), nil
 }
 
 // takenBefore gives the key that an order took from the stock before; the zero Key where it took none, or that is gone.
@@ -112,18 +123,23 @@ func (e *Embedded) takenBefore(o order.Sign, last ledger.Entry) (cert.Key, error
 	if !makesKey(o) || last.Detail == "" {
 		return cert.Key{}, nil
 	}
-	key, err := e.stock.find(last.Detail)
-	if err != nil || key.IsZero() {
-		return cert.Key{}, err
+	keys, err := e.stock.find(last.Detail)
+	return ofType(keys[last.Detail], o.KeyType), err
+}
+
+// ofType gives a key if it is one of this type; else the zero key. One that cannot be read is as good as gone.
+func ofType(key cert.Key, keyType cert.KeyType) cert.Key {
+	if key.IsZero() {
+		return key
 	}
-	public, err := publicOf(key)
+	public, _, err := publicOf(key)
 	if err != nil {
-		return cert.Key{}, nil //nolint:nilerr // unreadable is as good as gone
+		return cert.Key{}
 	}
-	if made, err := cert.KeyTypeOf(public); err != nil || made != o.KeyType {
-		return cert.Key{}, nil //nolint:nilerr // of no type of ours
+	if made, err := cert.KeyTypeOf(public); err != nil || made != keyType {
+		return cert.Key{}
 	}
-	return key, nil
+	return key
 }
 
 // makesKey reports whether an order wants a key made.
@@ -151,11 +167,11 @@ func (e *Embedded) errandElsewhere(id order.ID, o order.Sign, taken cert.Key) (c
 		}
 		o.Key = taken
 	}
-	key, public, err := e.subjectKey(id, o)
+	key, public, err := subjectKey(o)
 	if err != nil {
 		return cert.Key{}, issue{}, err
 	}
-	work := errand(id, o, issuer, public)
+	work := issueOf(id, o, issuer, public)
 	work.fresh = hash != ""
 	work.elsewhere, work.taken = true, hash
 	return key, work, nil
@@ -200,7 +216,8 @@ func (e *Embedded) draftElsewhere(work issue, o order.Sign, key cert.Key) (Draft
 
 // obtain has the certificate made unless it was made before. The journal says before anybody is asked that somebody will be,
 // and afterwards what came of it, so that of two certificates for one order the first is found.
-func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, last ledger.Entry, at Elsewhere) (ledger.Entry, error) {
+func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, entries []ledger.Entry, at Elsewhere) (ledger.Entry, error) {
+	last := lastOf(entries)
 	entry := ledger.Entry{
 		Order: string(work.order), Ask: work.ask, For: work.who, Generation: work.generation,
 		Relation: work.asker.Relation, App: work.asker.App, Unit: work.asker.Unit, Rule: work.rule, Before: work.replaces,
@@ -211,15 +228,12 @@ func (e *Embedded) obtain(ctx context.Context, work issue, draft Draft, last led
 		noted.Time, noted.Event, noted.Reason, noted.Code = e.now().UTC(), event, reason, code
 		return e.journal.Append(noted)
 	}
-	entries, err := e.journal.Order(string(work.order))
-	if err != nil {
-		return ledger.Entry{}, err
-	}
 	// It would make the same again, and each time one more certificate would exist.
 	if refused, until, stands := ledger.RefusedFor(entries); stands && e.now().Before(until) {
 		return ledger.Entry{}, order.Fail(refused.Code, "%s", refused.Reason)
 	}
 	var made *x509.Certificate
+	var err error
 	if last.Event == ledger.Submitted {
 		draft.Since = last.Time
 		if made, err = at.Find(ctx, draft); err != nil {
@@ -256,18 +270,14 @@ func (e *Embedded) onRecord(serial string) bool {
 	return known && err == nil
 }
 
-// lastOf is what was recorded last of an order by who carries it.
-func (e *Embedded) lastOf(id order.ID) (ledger.Entry, error) {
-	entries, err := e.journal.Order(string(id))
-	if err != nil {
-		return ledger.Entry{}, err
-	}
+// lastOf is what was recorded last of an order, whose entries these are, by who carries it.
+func lastOf(entries []ledger.Entry) ledger.Entry {
 	for _, entry := range slices.Backward(entries) {
 		if entry.Event != ledger.Ordered {
-			return entry, nil
+			return entry
 		}
 	}
-	return ledger.Entry{}, nil
+	return ledger.Entry{}
 }
 
 // differs says where a certificate that was made elsewhere is not what was drafted, or is wrong in itself. How long it
@@ -298,8 +308,8 @@ func (e *Embedded) differs(work issue, draft Draft, made *x509.Certificate) erro
 	expect(len(cert.Extension(wanted, oidNoCheck)) == len(cert.Extension(made, oidNoCheck)), "it does not say that nobody asks whether it is revoked")
 	faults = append(faults, usageFaults(work, made)...)
 	// Where what was asked for was linted, what the other CA made of it is once for each way in which it does that.
-	if shape := shapeOf(made, draft.Wanted); len(faults) == 0 && !(draft.linted && e.linter.knows(shape)) {
-		found, err := e.linter.zlint(made.Raw, true, work.fresh)
+	if shape := wayOf(made, draft.Wanted); len(faults) == 0 && !(draft.linted && e.linter.knows(shape)) {
+		found, err := e.linter.zlint(made.Raw, true, work.fresh || e.linter.small.rulesOut(made.PublicKey))
 		if err != nil {
 			return err
 		}
@@ -313,10 +323,10 @@ func (e *Embedded) differs(work issue, draft Draft, made *x509.Certificate) erro
 	return nil
 }
 
-// shapeOf is what of a certificate its draft does not decide: which extensions it has and in which order, what is in those
+// wayOf is what of a certificate its draft does not decide: which extensions it has and in which order, what is in those
 // that the draft has not, by whom and how it is signed, and how long it lasts. Key identifiers and serial numbers count by
 // their length.
-func shapeOf(made, wanted *x509.Certificate) string {
+func wayOf(made, wanted *x509.Certificate) string {
 	hash := sha256.New()
 	fmt.Fprintln(hash, made.Version, made.SignatureAlgorithm, len(made.SerialNumber.Bytes()), made.NotAfter.Sub(made.NotBefore),
 		made.PublicKeyAlgorithm, len(made.RawSubject) > 2)

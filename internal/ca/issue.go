@@ -4,6 +4,7 @@ package ca
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/x509"
 	"errors"
@@ -94,107 +95,6 @@ func (e *Embedded) created(id order.ID, o order.CreateAuthority, entry ledger.En
 	}, e.Forget(id)
 }
 
-// sign makes one certificate under an authority.
-func (e *Embedded) sign(id order.ID, o order.Sign) (order.Answer, error) {
-	before, found, err := e.issuedBefore(id)
-	if err != nil {
-		return order.Answer{}, err
-	}
-	if found {
-		answer, usable, err := e.signedBefore(id, o, before, cert.Key{})
-		if usable || err != nil {
-			return answer, err
-		}
-	}
-	signer, err := e.signer(o.Signer)
-	if err != nil {
-		return order.Answer{}, err
-	}
-	key, public, err := e.subjectKey(id, o)
-	if err != nil {
-		return order.Answer{}, err
-	}
-	work := errand(id, o, signer.certificate, public)
-	work.fresh = makesKey(o)
-	work.key = signer.key
-	entry, err := e.issue(work)
-	if err != nil {
-		return order.Answer{}, err
-	}
-	return signed(o, entry, key), nil
-}
-
-// errand is what a signing order comes to. The key to certify is the request's where there is one.
-func errand(id order.ID, o order.Sign, issuer *x509.Certificate, public crypto.PublicKey) issue {
-	return issue{
-		order: id, ask: o.Ask, who: o.For, generation: o.Signer.Generation, spec: o.Spec,
-		asker: o.Asker, rule: o.Rule, replaces: o.Replaces, issuer: issuer,
-		template: func(serial *big.Int) (*x509.Certificate, error) {
-			return cert.Template(o.Spec, issuer, public, serial, o.NotBefore)
-		},
-	}
-}
-
-// subjectKey gives the key to certify: nothing when the request has it, the key in the order, or one made here.
-func (e *Embedded) subjectKey(id order.ID, o order.Sign) (cert.Key, crypto.PublicKey, error) {
-	switch {
-	case o.Spec.Request != "" && !o.Key.IsZero():
-		return cert.Key{}, nil, order.Fail("bad-order", "cannot sign for %s: the order has a request and a key", o.For)
-	case o.Spec.Request != "":
-		return cert.Key{}, nil, nil
-	case o.Key.IsZero():
-		return e.outboxKey(id, o.KeyType)
-	}
-	private, err := cert.ParseKey(o.Key)
-	if err != nil {
-		return cert.Key{}, nil, order.Fail("bad-order", "cannot sign for %s: %v", o.For, err)
-	}
-	return o.Key, private.Public(), nil
-}
-
-// signedBefore answers from the journal, unless the key that was made or taken for the certificate is forgotten, or the
-// certificate is already due for renewal: then who asked was away since, and wants one that lives.
-func (e *Embedded) signedBefore(id order.ID, o order.Sign, before ledger.Entry, taken cert.Key) (order.Answer, bool, error) {
-	if state, known, err := e.journal.Serial(before.Serial); err != nil {
-		return order.Answer{}, false, err
-	} else if known && state.State == ledger.Revoked {
-		return order.Answer{}, false, order.Fail("revoked", "cannot answer %s with certificate %s: it is revoked: order a "+
-			"certificate that replaces it", o.For, before.Serial)
-	}
-	certificate, err := cert.Parse(before.Certificate)
-	if err != nil {
-		return order.Answer{}, false, err
-	}
-	if o.NotBefore.After(cert.RenewAt(certificate)) {
-		return order.Answer{}, false, nil
-	}
-	if o.Spec.Request != "" {
-		return signed(o, before, cert.Key{}), true, nil
-	}
-	if !o.Key.IsZero() {
-		if err := keysAgree(o.Key, certificate); err != nil {
-			return order.Answer{}, false, order.Fail("key-mismatch", "cannot answer %s with certificate %s: %v: order a "+
-				"certificate that replaces it", o.For, before.Serial, err)
-		}
-		return signed(o, before, o.Key), true, nil
-	}
-	if !taken.IsZero() && keysAgree(taken, certificate) == nil {
-		return signed(o, before, taken), true, nil
-	}
-	key, public, err := e.madeKey(id)
-	if err != nil || !cert.SameKey(certificate.PublicKey, public) {
-		return order.Answer{}, false, err
-	}
-	return signed(o, before, key), true, nil
-}
-
-func signed(o order.Sign, entry ledger.Entry, key cert.Key) order.Answer {
-	return order.Answer{
-		Issued: cert.Issued{Certificate: entry.Certificate, Issuers: o.Signer.Chain(), Key: key},
-		Serial: entry.Serial,
-	}
-}
-
 // issue is one certificate to be made.
 type issue struct {
 	order      order.ID
@@ -217,117 +117,178 @@ type issue struct {
 // foreign reports whether subject and names are somebody else's bytes.
 func (i issue) foreign() bool { return i.spec.Request != "" || i.other != nil }
 
+// making is one certificate on its way: what is to be made, and how far it has come. One that failed is passed over by all
+// later steps.
+type making struct {
+	issue
+	draft       *x509.Certificate // all that will be signed, but for the serial number
+	entry       ledger.Entry      // what is recorded next; with the serial number from its reservation on
+	certificate *x509.Certificate // once it is made
+	err         error
+}
+
 // issue makes one certificate. The order of the steps is what makes it safe: after a crash the journal has either the
-// certificate, or a serial number that nothing else will use.
+// certificate, or a serial number that nothing else will use. A batch of them goes the same way: see sign.go.
 func (e *Embedded) issue(work issue) (ledger.Entry, error) {
-	trial, err := e.try(work)
-	if err != nil {
-		return ledger.Entry{}, refusal(work, err)
-	}
-	entry := ledger.Entry{
-		Order: string(work.order), Ask: work.ask, For: work.who, Generation: work.generation,
-		Relation: work.asker.Relation, App: work.asker.App, Unit: work.asker.Unit, Rule: work.rule, Before: work.replaces,
-		Subject: trial.Subject.String(),
-	}
-	serial, err := e.reserve(entry)
+	one := &making{issue: work}
+	entries, err := e.journal.Order(string(work.order))
 	if err != nil {
 		return ledger.Entry{}, err
 	}
-	entry.Serial = cert.SerialText(serial)
-	certificate, err := e.build(work, serial)
-	if err != nil {
-		err = refusal(work, err)
-		entry.Time, entry.Event, entry.Reason, entry.Code = e.now().UTC(), ledger.Refused, err.Error(), finalCode(err)
-		return ledger.Entry{}, errors.Join(err, e.journal.Append(entry))
-	}
-	if work.keep != nil {
-		if err := work.keep(); err != nil {
-			return ledger.Entry{}, err
+	e.prepare(one, entries)
+	e.reserve(one)
+	e.build(one)
+	if one.err == nil && work.keep != nil {
+		one.err = work.keep()
+		if one.err != nil {
+			return ledger.Entry{}, one.err
 		}
 	}
-	entry.Time, entry.Event = e.now().UTC(), ledger.Issued
-	entry.Subject = certificate.Subject.String()
-	entry.Names = cert.NamesOf(certificate).List()
-	entry.NotAfter = certificate.NotAfter.UTC()
-	entry.Certificate = cert.Encode(certificate.Raw)
-	return entry, e.journal.Append(entry)
+	e.record(nil, one)
+	return one.entry, one.err
 }
 
-// try tells, before a serial number is spent, whether the order can be met at all. What was refused before is linted
+// prepare tells, before a serial number is spent, whether the order can be met at all. What was refused before is linted
 // too, so that an order repeated at each turn does not fill the journal.
-func (e *Embedded) try(work issue) (*x509.Certificate, error) {
-	serial := new(big.Int).Lsh(big.NewInt(1), 134)
-	template, err := draft(work, serial)
-	if err != nil {
-		return nil, err
+func (e *Embedded) prepare(one *making, entries []ledger.Entry) {
+	work := one.issue
+	one.draft, one.err = draft(work, new(big.Int).Lsh(big.NewInt(1), 134))
+	if one.err == nil && slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.Event == ledger.Refused }) {
+		_, one.err = e.linter.lint(work, one.draft)
 	}
-	entries, err := e.journal.Order(string(work.order))
-	if err != nil {
-		return nil, order.FailureOf(err)
+	if one.err != nil {
+		one.err = refusal(work, one.err)
+		return
 	}
-	if !slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.Event == ledger.Refused }) {
-		return template, nil
+	one.entry = ledger.Entry{
+		Order: string(work.order), Ask: work.ask, For: work.who, Generation: work.generation,
+		Relation: work.asker.Relation, App: work.asker.App, Unit: work.asker.Unit, Rule: work.rule, Before: work.replaces,
+		Subject: one.draft.Subject.String(), Detail: work.taken,
 	}
-	_, err = e.linter.lint(work, template)
-	return template, err
 }
 
-// build lints the certificate as signed by a throw-away key, signs it, and reads it back: what is signed for good is,
-// byte for byte, what was linted.
-func (e *Embedded) build(work issue, serial *big.Int) (*x509.Certificate, error) {
-	template, err := draft(work, serial)
-	if err != nil {
-		return nil, err
+// build lints what is to be signed, signs it, and reads it back: the key signs nothing but what was linted, byte for byte.
+// What comes of it is to be recorded.
+func (e *Embedded) build(one *making) {
+	if one.err != nil {
+		return
 	}
-	linted, err := e.linter.lint(work, template)
+	certificate, err := e.signed(one.issue, one.draft)
+	one.entry.Time = e.now().UTC()
 	if err != nil {
-		return nil, err
+		one.err = refusal(one.issue, err)
+		one.entry.Event, one.entry.Reason, one.entry.Code = ledger.Refused, one.err.Error(), finalCode(one.err)
+		return
 	}
+	one.certificate, one.entry.Event = certificate, ledger.Issued
+	one.entry.Subject = certificate.Subject.String()
+	one.entry.Names = cert.NamesOf(certificate).List()
+	one.entry.NotAfter = certificate.NotAfter.UTC()
+	one.entry.Certificate = cert.Encode(certificate.Raw)
+}
+
+// signed makes the certificate of a template. That its signature is good by the public half of the key is verified by
+// x509.CreateCertificate, and that this is the issuer's here.
+func (e *Embedded) signed(work issue, template *x509.Certificate) (*x509.Certificate, error) {
 	issuer := work.issuer
 	if issuer == nil {
 		issuer = template
 	}
-	der, err := x509.CreateCertificate(e.random, template, issuer, template.PublicKey, work.key)
-	if err != nil {
+	if !cert.SameKey(work.key.Public(), issuer.PublicKey) {
+		return nil, errors.New("cannot sign: the key is not the authority's")
+	}
+	var linted *x509.Certificate
+	key := gate{work.key, func(tbs []byte) (err error) {
+		linted, err = e.linter.judge(work, issuer, tbs)
+		return err
+	}}
+	der, err := x509.CreateCertificate(e.random, template, issuer, template.PublicKey, key)
+	var known *order.Failure
+	switch {
+	case err != nil && linted == nil && !errors.As(err, &known):
+		return nil, order.Fail("lint", "cannot build the certificate: %v", err)
+	case err != nil:
 		return nil, fmt.Errorf("cannot sign: %w", err)
 	}
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read what was signed: %w", err)
 	}
-	if !bytes.Equal(certificate.RawTBSCertificate, linted.RawTBSCertificate) {
+	if linted == nil || !bytes.Equal(certificate.RawTBSCertificate, linted.RawTBSCertificate) {
 		return nil, errors.New("what was signed differs from what was checked")
-	}
-	if work.issuer == nil {
-		issuer = certificate
-	}
-	if err := certificate.CheckSignatureFrom(issuer); err != nil {
-		return nil, fmt.Errorf("cannot verify what was signed: %w", err)
 	}
 	return certificate, nil
 }
 
-// reserve draws a serial number of 136 bits and records it: one byte that differs between neighbouring authorities and
+// record makes what came of them durable, and of other orders that nothing will, all at once: nobody is told before. When
+// that fails, none has an outcome: the journal tells what came of it.
+func (e *Embedded) record(others []ledger.Entry, all ...*making) {
+	entries := others
+	for _, one := range all {
+		if one.entry.Event == ledger.Issued || one.entry.Event == ledger.Refused {
+			entries = append(entries, one.entry)
+		}
+	}
+	if err := e.append(entries); err != nil {
+		for _, one := range all {
+			if one.err == nil || one.entry.Event == ledger.Refused || finalCode(one.err) != "" { // else who orders would count on it
+				one.err = err
+			}
+		}
+	}
+}
+
+// reserve draws serial numbers and records them, all at once.
+func (e *Embedded) reserve(all ...*making) {
+	drawn := map[string]bool{}
+	var entries []ledger.Entry
+	for _, one := range all {
+		if one.err != nil {
+			continue
+		}
+		var serial *big.Int
+		if serial, one.err = e.draw(one.generation, drawn); one.err != nil {
+			continue
+		}
+		one.draft.SerialNumber, one.entry.Serial = serial, cert.SerialText(serial)
+		drawn[one.entry.Serial] = true
+		one.entry.Time, one.entry.Event = e.now().UTC(), ledger.Reserved
+		entries = append(entries, one.entry)
+	}
+	if err := e.append(entries); err != nil {
+		for _, one := range all {
+			one.err = cmp.Or(one.err, err)
+		}
+	}
+}
+
+// append records entries, if there are any.
+func (e *Embedded) append(entries []ledger.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	return e.journal.Append(entries...)
+}
+
+// draw draws a serial number of 136 bits that was never used: one byte that differs between neighbouring authorities and
 // keeps the number positive and of one length (RFC 5280, 4.1.2.2), then 128 random bits.
-func (e *Embedded) reserve(entry ledger.Entry) (*big.Int, error) {
+func (e *Embedded) draw(generation int, drawn map[string]bool) (*big.Int, error) {
 	const tries = 8 // a second one is needed only when the randomness is broken
 	for range tries {
 		number := make([]byte, 17)
-		number[0] = 0x40 | byte(entry.Generation&0x3f)
+		number[0] = 0x40 | byte(generation&0x3f)
 		if _, err := io.ReadFull(e.random, number[1:]); err != nil {
 			return nil, order.Fail("randomness", "cannot draw a serial number: %v: check the machine's random source", err)
 		}
 		serial := new(big.Int).SetBytes(number)
-		entry.Serial = cert.SerialText(serial)
-		_, used, err := e.journal.Serial(entry.Serial)
+		text := cert.SerialText(serial)
+		_, used, err := e.journal.Serial(text)
 		if err != nil {
 			return nil, err
 		}
-		if used {
-			continue
+		if !used && !drawn[text] {
+			return serial, nil
 		}
-		entry.Time, entry.Event = e.now().UTC(), ledger.Reserved
-		return serial, e.journal.Append(entry)
 	}
 	return nil, order.Fail("randomness", "cannot draw a serial number: %d in a row were used before: check the machine's "+
 		"random source", tries)
@@ -365,29 +326,21 @@ func finalCode(err error) string {
 	return ""
 }
 
-// remember records that an order was refused for good, unless that stands on record, so that who orders need not find out
-// again at each turn. What another CA may have made of the order must first be found.
-func (e *Embedded) remember(id order.ID, o order.Sign, err error) error {
-	code := finalCode(err)
+// refusedForGood is what to record of a signing order that will never be met, unless that stands on record among its
+// entries, so that who orders need not find out again at each turn. What another CA may have made of the order must first be
+// found.
+func (e *Embedded) refusedForGood(id order.ID, o order.Sign, entries []ledger.Entry, err error) (ledger.Entry, bool) {
+	code, now := finalCode(err), e.now().UTC()
 	if code == "" {
-		return err
+		return ledger.Entry{}, false
 	}
-	entries, unread := e.journal.Order(string(id))
-	if unread != nil {
-		return unread
-	}
-	now := e.now().UTC()
 	if _, until, refused := ledger.RefusedFor(entries); refused && now.Before(until) ||
 		len(entries) > 0 && entries[len(entries)-1].Event == ledger.Submitted {
-		return err
+		return ledger.Entry{}, false
 	}
-	entry := ledger.Entry{
+	return ledger.Entry{
 		Time: now, Event: ledger.Refused, Order: string(id), Ask: o.Ask, For: o.For, Generation: o.Signer.Generation,
 		Relation: o.Asker.Relation, App: o.Asker.App, Unit: o.Asker.Unit, Rule: o.Rule, Before: o.Replaces,
 		Code: code, Reason: order.FailureOf(err).Message,
-	}
-	if unwritten := e.journal.Append(entry); unwritten != nil {
-		return unwritten // else who orders would count on it
-	}
-	return err
+	}, true
 }

@@ -18,8 +18,8 @@ import (
 )
 
 // The store's names: "authority.<generation>.<cert.KeyHash>" for the keys of authorities, since two units may each have
-// made a first authority before one of them was published; and "outbox.<order ID>" for keys made for others, until their
-// owners have them.
+// made a first authority before one of them was published; and "outbox.<order ID>" for keys of authorities in the making. Keys
+// made for others are in the stock.
 const (
 	authorityPrefix = "authority."
 	outboxPrefix    = "outbox."
@@ -29,6 +29,7 @@ const (
 type signer struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
+	text        cert.Key // as the order had it, which need not be read again; zero when it had none
 }
 
 // Authorities tells which authorities' keys this unit holds, for juju.Snapshot.Local: "authority.<generation>" gives the
@@ -49,7 +50,8 @@ func (e *Embedded) Authorities() (map[string]string, error) {
 	return held, nil
 }
 
-// Forget removes the keys that were made for these orders. The same order carried again then makes another certificate.
+// Forget removes the keys that were made for these orders of authorities. The same order carried again then makes another
+// certificate.
 func (e *Embedded) Forget(ids ...order.ID) error {
 	for _, id := range ids {
 		if err := e.store.Remove(outboxPrefix + string(id)); err != nil {
@@ -85,7 +87,7 @@ func (e *Embedded) signer(from order.Signer) (*signer, error) {
 	e.mu.Lock()
 	known := e.signers[from.Certificate]
 	e.mu.Unlock()
-	if known != nil && (from.Key.IsZero() || keysAgree(from.Key, known.certificate) == nil) {
+	if known != nil && (from.Key.IsZero() || from.Key.Equal(known.text) || keysAgree(from.Key, known.certificate) == nil) {
 		return known, nil
 	}
 	certificate, err := cert.Parse(from.Certificate)
@@ -103,7 +105,7 @@ func (e *Embedded) signer(from order.Signer) (*signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := &signer{certificate, key}
+	found := &signer{certificate, key, from.Key}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.signers[from.Certificate] = found
@@ -166,15 +168,11 @@ func (e *Embedded) outboxKey(id order.ID, keyType cert.KeyType) (cert.Key, crypt
 	} else if made, err := cert.KeyTypeOf(public); err == nil && made == keyType {
 		return key, public, nil
 	}
-	private, err := keyType.Generate(e.random)
+	key, public, _, err := makeKey(keyType, e.random)
 	if err != nil {
-		return cert.Key{}, nil, order.Fail("bad-order", "%v", err)
+		return cert.Key{}, nil, err
 	}
-	key, err := cert.EncodeKey(private)
-	if err != nil {
-		return cert.Key{}, nil, order.Fail("bad-order", "%v", err)
-	}
-	return key, private.Public(), e.store.Write(outboxPrefix+string(id), []byte(key.Reveal()))
+	return key, public, e.store.Write(outboxPrefix+string(id), []byte(key.Reveal()))
 }
 
 // madeKey gives the key that was made for an order; nil when there is none that can be read.
@@ -193,15 +191,18 @@ func (e *Embedded) madeKey(id order.ID) (cert.Key, crypto.PublicKey, error) {
 // issuedBefore gives the last certificate that the journal has for an order.
 func (e *Embedded) issuedBefore(id order.ID) (ledger.Entry, bool, error) {
 	entries, err := e.journal.Order(string(id))
-	if err != nil {
-		return ledger.Entry{}, false, err
-	}
+	before, found := issued(entries)
+	return before, found, err
+}
+
+// issued gives the last certificate among entries.
+func issued(entries []ledger.Entry) (ledger.Entry, bool) {
 	for _, entry := range slices.Backward(entries) {
 		if entry.Event == ledger.Issued {
-			return entry, true, nil
+			return entry, true
 		}
 	}
-	return ledger.Entry{}, false, nil
+	return ledger.Entry{}, false
 }
 
 func authorityName(generation int, public crypto.PublicKey) (string, error) {

@@ -4,6 +4,7 @@ package ca
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/fips140"
 	"crypto/rsa"
@@ -37,16 +38,19 @@ func tolerated(name string) bool {
 type linter struct {
 	random   io.Reader
 	registry func() (lint.Registry, error)
-	made     func() (lint.Registry, error) // for keys that were made here just now
+	made     func() (lint.Registry, error) // for keys that were made here just now, and others that are surely not small
+	small    smallKeys
 
 	mu     sync.Mutex
 	keys   map[cert.KeyType]crypto.Signer // throw-away keys
+	signed map[cert.KeyType][]byte        // a signature of each
 	shapes map[string]bool                // ways of another CA that were linted
+	rests  map[rest][]*lint.CertificateLint
 }
 
 func newLinter(random io.Reader) *linter {
 	return &linter{random: random, registry: sync.OnceValues(func() (lint.Registry, error) { return lints() }),
-		made: sync.OnceValues(func() (lint.Registry, error) { return lints(smallKeyLint) }), keys: map[cert.KeyType]crypto.Signer{}, shapes: map[string]bool{}}
+		made: sync.OnceValues(func() (lint.Registry, error) { return lints(smallKeyLint) }), keys: map[cert.KeyType]crypto.Signer{}, signed: map[cert.KeyType][]byte{}, shapes: map[string]bool{}, rests: map[rest][]*lint.CertificateLint{}}
 }
 
 // lints are zlint's for the RFCs and for common mistakes. Those of the browsers' forum are wrong for a private authority:
@@ -65,10 +69,7 @@ func lints(without ...string) (lint.Registry, error) {
 // lint makes the certificate with a throw-away key in the issuer's place and gives it if nothing is wrong with it. A
 // fault has the code "lint".
 func (l *linter) lint(work issue, template *x509.Certificate) (*x509.Certificate, error) {
-	issuer := work.issuer
-	if issuer == nil {
-		issuer = template
-	}
+	issuer := cmp.Or(work.issuer, template)
 	key, err := l.throwAway(issuer.PublicKey)
 	if err != nil {
 		return nil, err
@@ -79,12 +80,30 @@ func (l *linter) lint(work issue, template *x509.Certificate) (*x509.Certificate
 	if err != nil {
 		return nil, order.Fail("lint", "cannot build the certificate: %v", err)
 	}
+	return l.read(work, der)
+}
+
+// judge is lint of what is about to be signed, byte for byte. A signature of a throw-away key stands where the issuer's will.
+func (l *linter) judge(work issue, issuer *x509.Certificate, tbs []byte) (*x509.Certificate, error) {
+	signature, err := l.standIn(issuer.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	der, err := assemble(tbs, signature)
+	if err != nil {
+		return nil, order.Fail("lint", "cannot build the certificate: %v", err)
+	}
+	return l.read(work, der)
+}
+
+// read gives a certificate if nothing is wrong with it.
+func (l *linter) read(work issue, der []byte) (*x509.Certificate, error) {
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, order.Fail("lint", "cannot read the certificate back: %v", err)
 	}
 	faults := ownFaults(work, certificate)
-	found, err := l.zlint(der, work.foreign(), work.fresh)
+	found, err := l.zlint(der, work.foreign(), work.fresh || l.small.rulesOut(certificate.PublicKey))
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +131,7 @@ func (l *linter) learn(shape string) {
 }
 
 // smallKeyLint computes whether a private key is one of the first 65,536, which takes a third of the time of all lints, and
-// which those are not that were drawn here.
+// which those are not that were drawn here, nor those that smallKeys rules out.
 const smallKeyLint = "e_ecdsa_small_private_key"
 
 // zlint gives what zlint finds. Warnings count where every byte is ours; in a request they are the requester's business.
@@ -125,28 +144,36 @@ func (l *linter) zlint(der []byte, foreign, fresh bool) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot load the lints: %w", err)
 	}
-	results := map[string]*lint.LintResult{}
-	// It takes fingerprints in MD5 and SHA-1 of all that it reads, for lists of its own: names, which protect nothing.
-	fips140.WithoutEnforcement(func() {
-		var certificate *zx509.Certificate
-		if certificate, err = zx509.ParseCertificate(der); err == nil {
-			for _, each := range registry.CertificateLints().Lints() {
-				results[each.Name] = each.Execute(certificate, registry.GetConfiguration())
-			}
-		}
-	})
-	if err != nil {
-		return nil, order.Fail("lint", "the certificate would be wrong: zlint cannot read it: %v", err)
-	}
 	worst := lint.Warn
 	if foreign {
 		worst = lint.Error
 	}
 	var faults []string
-	for name, result := range results {
-		if result.Status >= worst && !(foreign && tolerated(name)) {
-			faults = append(faults, strings.TrimSpace(name+" "+result.Details))
+	// It takes fingerprints in MD5 and SHA-1 of all that it reads, for lists of its own: names, which protect nothing.
+	fips140.WithoutEnforcement(func() {
+		var certificate *zx509.Certificate
+		if certificate, err = zx509.ParseCertificate(der); err != nil {
+			return
 		}
+		shape, usual := shapeOf(certificate.RawTBSCertificate)
+		of := rest{shape, foreign, fresh}
+		asked := l.left(of)
+		if !usual || asked == nil {
+			asked = registry.CertificateLints().Lints()
+		}
+		found := make([]lint.LintStatus, len(asked))
+		for i, each := range asked {
+			result := each.Execute(certificate, registry.GetConfiguration())
+			if found[i] = result.Status; result.Status >= worst && !(foreign && tolerated(each.Name)) {
+				faults = append(faults, strings.TrimSpace(each.Name+" "+result.Details))
+			}
+		}
+		if usual && len(faults) == 0 {
+			l.leave(of, asked, found)
+		}
+	})
+	if err != nil {
+		return nil, order.Fail("lint", "the certificate would be wrong: zlint cannot read it: %v", err)
 	}
 	slices.Sort(faults)
 	return faults, nil

@@ -4,11 +4,13 @@ package ca
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"go/parser"
 	"go/token"
 	"math/big"
@@ -86,5 +88,36 @@ func TestZlintsOwnVerdictIsGiven(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, want, faults)
 		})
+	}
+}
+
+// A key signs nothing that was not judged, and nothing that was judged wrong.
+func TestAGateSignsOnlyWhatWasJudged(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a"}, NotAfter: time.Now()}
+	verdict, judged := errors.New("wrong"), []byte(nil)
+	guarded := gate{key, func(tbs []byte) error {
+		judged = tbs
+		return verdict
+	}}
+	_, err = x509.CreateCertificate(rand.Reader, template, template, key.Public(), guarded)
+	require.ErrorIs(t, err, verdict)
+	verdict = nil
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), guarded)
+	require.NoError(t, err)
+	certificate, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	require.Equal(t, certificate.RawTBSCertificate, judged)
+	_, err = guarded.Sign(rand.Reader, make([]byte, 32), crypto.SHA256)
+	require.Error(t, err, "what a hash is of cannot be judged")
+
+	assembled, err := assemble(judged, certificate.Signature)
+	require.NoError(t, err)
+	require.Equal(t, der, assembled)
+	for cut := range judged {
+		_, err := assemble(judged[:cut], certificate.Signature)
+		require.Error(t, err)
 	}
 }

@@ -3,6 +3,7 @@
 package ca
 
 import (
+	"cmp"
 	"crypto"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 )
 
 // stock has keys that were made and kept ahead, several in one blob, for orders whose record says which one they took: the
-// disk takes its time for each blob. Its blobs are called "stock.<Unix time>.<hash of the first key>".
+// disk takes its time for each blob. It keeps those as well that were made for a batch of orders. Its blobs are called "stock.<Unix time>.<hash of the first key>".
 type stock struct {
 	store  Store
 	random io.Reader
@@ -74,43 +75,72 @@ func (s *stock) take(keyType cert.KeyType) (cert.Key, string, error) {
 
 // make makes keys and keeps them.
 func (s *stock) make(keyType cert.KeyType, size int) (*batch, error) {
-	made := &batch{size: size, made: s.now()}
-	var text strings.Builder
-	first := ""
+	made, first := &batch{size: size, made: s.now()}, ""
 	for range size {
-		private, err := keyType.Generate(s.random)
-		if err != nil {
-			return nil, order.Fail("bad-order", "%v", err)
-		}
-		key, err := cert.EncodeKey(private)
-		if err != nil {
-			return nil, order.Fail("bad-order", "%v", err)
-		}
-		hash, err := hashOf(key)
+		key, _, hash, err := makeKey(keyType, s.random)
 		if err != nil {
 			return nil, err
 		}
-		if first == "" {
-			first = hash
-		}
-		text.WriteString(key.Reveal())
-		s.kept[hash] = key
+		first = cmp.Or(first, hash)
 		made.keys = append(made.keys, key)
+		s.kept[hash] = key
 	}
-	name := fmt.Sprintf("%s%d.%s", stockPrefix, made.made.Unix(), first[:16])
-	return made, s.store.Write(name, []byte(text.String()))
+	return made, s.write(made.keys, first)
 }
 
-// find gives a key that was taken before, also by another process; the zero Key when it is gone.
-func (s *stock) find(hash string) (cert.Key, error) {
+// keep keeps keys that were made for somebody, and are nobody else's to take. The first one's hash is given.
+func (s *stock) keep(keys []cert.Key, first string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if key, known := s.kept[hash]; known {
-		return key, nil
+	return s.write(keys, first)
+}
+
+// write makes keys durable, all at once.
+func (s *stock) write(keys []cert.Key, first string) error {
+	var text strings.Builder
+	for _, key := range keys {
+		text.WriteString(key.Reveal())
 	}
+	return s.store.Write(fmt.Sprintf("%s%d.%s", stockPrefix, s.now().Unix(), first[:16]), []byte(text.String()))
+}
+
+// makeKey makes a key, and gives its other half and the hash of that.
+func makeKey(keyType cert.KeyType, random io.Reader) (key cert.Key, public crypto.PublicKey, hash string, err error) {
+	private, err := keyType.Generate(random)
+	if err == nil {
+		key, err = cert.EncodeKey(private)
+	}
+	if err != nil {
+		return cert.Key{}, nil, "", order.Fail("bad-order", "%v", err)
+	}
+	hash, err = cert.KeyHash(private.Public())
+	return key, private.Public(), hash, err
+}
+
+// find gives keys that were taken or kept before, also by another process, by their hashes; not those that are gone.
+func (s *stock) find(hashes ...string) (map[string]cert.Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, read := map[string]cert.Key{}, false
+	for _, hash := range hashes {
+		if _, known := s.kept[hash]; !known && !read && hash != "" {
+			if err := s.read(); err != nil {
+				return nil, err
+			}
+			read = true
+		}
+		if key, known := s.kept[hash]; known {
+			found[hash] = key
+		}
+	}
+	return found, nil
+}
+
+// read reads all that is kept.
+func (s *stock) read() error {
 	names, err := s.store.Names(stockPrefix)
 	if err != nil {
-		return cert.Key{}, err
+		return err
 	}
 	for _, name := range names {
 		blob, err := s.store.Read(name)
@@ -118,7 +148,7 @@ func (s *stock) find(hash string) (cert.Key, error) {
 			continue
 		}
 		if err != nil {
-			return cert.Key{}, err
+			return err
 		}
 		const end = "-----END PRIVATE KEY-----\n"
 		for text := range strings.SplitAfterSeq(string(blob), end) {
@@ -128,7 +158,7 @@ func (s *stock) find(hash string) (cert.Key, error) {
 			}
 		}
 	}
-	return s.kept[hash], nil
+	return nil
 }
 
 // prune throws away what was made so long before a time that nobody has taken any of it since then.
@@ -160,19 +190,17 @@ func (s *stock) prune(before time.Time) error {
 	return nil
 }
 
-func hashOf(key cert.Key) (string, error) {
+// publicOf is a private key's other half, with its hash.
+func publicOf(key cert.Key) (crypto.PublicKey, string, error) {
 	private, err := cert.ParseKey(key)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	return cert.KeyHash(private.Public())
+	hash, err := cert.KeyHash(private.Public())
+	return private.Public(), hash, err
 }
 
-// publicOf is a private key's other half.
-func publicOf(key cert.Key) (crypto.PublicKey, error) {
-	private, err := cert.ParseKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return private.Public(), nil
+func hashOf(key cert.Key) (string, error) {
+	_, hash, err := publicOf(key)
+	return hash, err
 }

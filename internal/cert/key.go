@@ -210,6 +210,14 @@ func KeyHash(public crypto.PublicKey) (string, error) {
 // KeyID is a public key's identifier in certificates: the leftmost 160 bits of the SHA-256 of the key's bits (RFC 7093,
 // section 2, method 1).
 func KeyID(public crypto.PublicKey) ([]byte, error) {
+	if key, ok := public.(*ecdsa.PublicKey); ok { // whose bits are the point (RFC 5480, 2.2), which needs no decoding
+		point, err := key.Bytes()
+		if err != nil {
+			return nil, fmt.Errorf("cannot encode a public key: %w", err)
+		}
+		sum := sha256.Sum256(point)
+		return sum[:20], nil
+	}
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode a public key: %w", err)

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// aftermath is how long after a flow all is compared: what is kept only to answer an order again is gone then.
-const aftermath = 2 * time.Hour
+// aftermath is how long after a flow all is compared: what is kept only to answer an order again, two hours at most, is gone then.
+const aftermath = 2*time.Hour + time.Minute
 
 // rest lets the aftermath go by.
 func (p *play) rest() map[string]string {

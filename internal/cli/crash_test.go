@@ -128,6 +128,22 @@ func (s signing) Carry(ctx context.Context, o order.Order) order.Answer {
 	return counted{s.Authority, s.out}.Carry(ctx, o)
 }
 
+// SignAll is one call for each batch; that it is cut off within is tried at each write.
+func (s signing) SignAll(ctx context.Context, orders ...order.Sign) (answers []order.Answer) {
+	err := s.out.call("carry Sign", func() error {
+		answers = s.Authority.SignAll(ctx, orders...)
+		return nil
+	})
+	if err == nil {
+		return answers
+	}
+	answers = nil // which nobody was told
+	for _, o := range orders {
+		answers = append(answers, order.Answer{Order: o.ID(), State: order.Failed, Failure: order.FailureOf(err)})
+	}
+	return answers
+}
+
 // play is one unit with the model, the machine and the clock that it sees. It is the unit's agent.Session: a model in
 // memory, in which each part of a commit is one call.
 type play struct {

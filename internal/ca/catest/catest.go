@@ -13,6 +13,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -25,9 +26,10 @@ import (
 	"github.com/signet-charm/signet/internal/order"
 )
 
-// Carrier carries signing orders; it is agent.Carrier.
+// Carrier carries signing orders, one or many; it is part of agent.Authority.
 type Carrier interface {
 	Carry(context.Context, order.Order) order.Answer
+	SignAll(context.Context, ...order.Sign) []order.Answer
 }
 
 // Bench is one carrier with an authority that it can sign with.
@@ -48,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"an order repeated gives the first answer, after a crash": repeated,
 		"an order carried at the same time is carried once":       together,
 		"different asks get different certificates":               different,
+		"many at once are answered each as it would be alone":     many,
 		"a request keeps its subject and names":                   requests,
 		"a request gets no usages that it alone asks for":         greedy,
 		"a key is certified again":                                again,
@@ -141,6 +144,61 @@ func together(t *testing.T, bench Bench) {
 	for _, answer := range answers {
 		require.Equal(t, order.Done, answer.State)
 		require.Equal(t, answers[0], answer)
+	}
+}
+
+// many gives one batch all kinds of orders, and bad ones among them.
+func many(t *testing.T, bench Bench) {
+	before := ServerOrder(bench.Signer)
+	before.Ask = "answered before"
+	first := carried(t, bench.Carrier, before)
+	request, again, bad, unsigned := ServerOrder(bench.Signer), ServerOrder(bench.Signer), ServerOrder(bench.Signer), ServerOrder(bench.Signer)
+	request.Ask, request.KeyType = "request", ""
+	request.Spec = cert.Spec{Kind: cert.Server, ServerAuth: true, Life: time.Hour}
+	request.Spec.Request, _ = Request(t, false)
+	again.Ask, again.Key = "key of before", first.Issued.Key
+	bad.Ask, bad.Spec.Kind = "bad", ""
+	unsigned.Ask, unsigned.Signer = "no authority", order.Signer{}
+	unsigned.Signer.Vault = bench.Signer.Vault
+	orders := []order.Sign{bad, before, request, again, unsigned}
+	for range 20 {
+		plain := ServerOrder(bench.Signer)
+		plain.Ask = fmt.Sprintf("ask %d", len(orders))
+		orders = append(orders, plain)
+	}
+	orders = append(orders, orders[5], orders[0]) // again
+	answers := bench.Carrier.SignAll(t.Context(), orders...)
+	require.Len(t, answers, len(orders))
+	serials := map[string]bool{}
+	for i, answer := range answers {
+		require.Equal(t, orders[i].ID(), answer.Order)
+		if answer.State == order.Failed {
+			require.Equal(t, bench.Carrier.Carry(t.Context(), orders[i]).Failure.Code, answer.Failure.Code)
+			continue
+		}
+		require.Equal(t, order.Done, answer.State)
+		serials[answer.Serial] = true
+		leaf := parse(t, answer.Issued.Certificate)
+		require.Equal(t, orders[i].Spec.Request != "", answer.Issued.Key.IsZero())
+		require.True(t, answer.Issued.Key.IsZero() || cert.KeyMatches(answer.Issued.Key, leaf))
+	}
+	for i, failed := range []bool{true, false, false, false, true} {
+		require.Equal(t, failed, answers[i].State == order.Failed, orders[i].Ask)
+	}
+	require.Equal(t, first, answers[1])
+	require.Equal(t, first.Issued.Key, answers[3].Issued.Key)
+	require.Equal(t, answers[5], answers[len(answers)-2], "the same order in one batch is carried once")
+	require.Len(t, serials, 23)
+	repeated := bench.Reopen().SignAll(t.Context(), orders...)
+	for i, answer := range answers {
+		require.Equal(t, answer.State, repeated[i].State)
+		require.Equal(t, answer.Issued, repeated[i].Issued)
+	}
+	require.Empty(t, bench.Carrier.SignAll(t.Context()))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, answer := range bench.Carrier.SignAll(ctx, orders[5:7]...) {
+		require.Equal(t, order.Pending, answer.State)
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/signet-charm/signet/internal/ca"
 	"github.com/signet-charm/signet/internal/order"
 )
@@ -106,6 +108,33 @@ func (c *Carrier) Carry(ctx context.Context, o order.Order) order.Answer {
 		answer.Again = c.again(*at)
 	}
 	return answer
+}
+
+// abreast is how many signatures are made side by side: for each of them, the way to Vault and back takes its time.
+const abreast = 16
+
+// SignAll carries signing orders: those for Vault side by side, all others in batches. The answers are in the orders' order.
+func (c *Carrier) SignAll(ctx context.Context, orders ...order.Sign) []order.Answer {
+	answers := make([]order.Answer, len(orders))
+	var here []order.Sign
+	var places []int
+	var group errgroup.Group
+	group.SetLimit(abreast)
+	for i, o := range orders {
+		if o.Signer.Vault == nil {
+			here, places = append(here, o), append(places, i)
+			continue
+		}
+		group.Go(func() error {
+			answers[i] = c.Carry(ctx, o)
+			return nil
+		})
+	}
+	for i, answer := range c.Embedded.SignAll(ctx, here...) {
+		answers[places[i]] = answer
+	}
+	_ = group.Wait() // which has no error of its own
+	return answers
 }
 
 func (c *Carrier) with(at order.Vault, do func(authority) error) error {
