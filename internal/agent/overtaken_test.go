@@ -196,7 +196,7 @@ func TestTheKeyOfTheFirstCAIsNeverWrittenOver(t *testing.T) {
 	}
 }
 
-// looking has something happen after each snapshot.
+// looking has something happen after each look.
 type looking struct {
 	agent.Session
 
@@ -207,6 +207,12 @@ func (l looking) Snapshot(ctx context.Context) (juju.Snapshot, error) {
 	snap, err := l.Session.Snapshot(ctx)
 	l.then()
 	return snap, err
+}
+
+func (l looking) Confirm(ctx context.Context, snap juju.Snapshot, changes juju.Changes) error {
+	err := l.Session.Confirm(ctx, snap, changes)
+	l.then()
+	return err
 }
 
 // A rollover has one next CA, and each certificate is replaced once, whoever leads when.
