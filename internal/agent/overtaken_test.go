@@ -338,7 +338,7 @@ func TestATurnThatIsAlwaysOvertakenCommitsNothing(t *testing.T) {
 	require.Equal(t, 1, session.commits)
 }
 
-// Without orders, and in time, one snapshot is enough.
+// Without orders, and in time, one snapshot is enough, where it was read at Juju itself.
 func TestATurnThatTookNoTimeDoesNotLookAgain(t *testing.T) {
 	t.Parallel()
 	session, u := recordedUnit(t)
@@ -347,13 +347,16 @@ func TestATurnThatTookNoTimeDoesNotLookAgain(t *testing.T) {
 	looks := 0
 	u.Session = looking{session, func() { looks++ }}
 	for name, c := range map[string]struct {
-		now  func() time.Time
-		want int
+		now        func() time.Time
+		remembered bool
+		want       int
 	}{
-		"in time":        {time.Now, 1},
-		"after a minute": {func() time.Time { looks := looks; return time.Now().Add(time.Duration(looks) * time.Minute) }, 2},
+		"in time":                          {time.Now, false, 1},
+		"after a minute":                   {func() time.Time { looks := looks; return time.Now().Add(time.Duration(looks) * time.Minute) }, false, 2},
+		"what is shown is only remembered": {time.Now, true, 2},
 	} {
 		looks = 0
+		session.snap.Remembered = c.remembered
 		session.snap.Relations[0].OwnApp = juju.Bag{} // of which only the record is written again, from the secret
 		u.Now = c.now
 		_, err := u.Turn(t.Context())

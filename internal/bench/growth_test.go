@@ -124,6 +124,7 @@ func TestARequestCostsTheSameHoweverManyAreServed(t *testing.T) {
 				c.ask(size, size+1)
 				costs[size]["one request"] = w.turn(c)
 				require.Equal(t, size+1, c.answered())
+				costs[size]["the turn after it"] = w.turn(c)
 			}
 			for what := range costs[few] {
 				small, large := costs[few][what], costs[many][what]

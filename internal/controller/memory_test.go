@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/juju/juju/rpc/params"
 	"github.com/stretchr/testify/require"
 
 	"github.com/signet-charm/signet/internal/juju"
@@ -67,6 +68,33 @@ func TestWhatIsRememberedIsReadAgainInTime(t *testing.T) {
 		l.memory.doubtRelations([]string{"web:tls signet:certificates", "no:such relation:here"})
 		expect(5, 4, 10, "one relation")
 	})
+}
+
+// A commit that was refused leaves nothing remembered of the databags it was to change, one that was made leaves all.
+func TestARefusedCommitIsReadAfter(t *testing.T) {
+	t.Parallel()
+	for sentence, c := range map[string]struct {
+		outcome results
+		want    int
+	}{
+		"made":    {results{}, 1},
+		"refused": {results{"error": params.Error{Message: "too much", Code: params.CodeQuotaLimitExceeded}}, 2},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			answers := versioned()
+			answers["Uniter.ReadSettings"] = append(answers["Uniter.ReadSettings"], list(results{"settings": results{}}))
+			answers["Uniter.CommitHookChanges"] = []any{list(c.outcome)}
+			l, fake := linkTo(t, answers)
+			_, err := l.Snapshot(t.Context())
+			require.NoError(t, err)
+			err = l.Commit(t.Context(), juju.Changes{Relations: []juju.RelationChange{{ID: 1, Unit: juju.Bag{"a": "b"}}}})
+			require.Equal(t, sentence == "made", err == nil)
+			_, err = l.Snapshot(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, c.want, fake.times("Uniter.ReadSettings"))
+		})
+	}
 }
 
 func TestWatchersRaiseDoubts(t *testing.T) {

@@ -103,6 +103,19 @@ func lostAndRegained(w *World) {
 	}
 }
 
+// anotherLed has another leader write everywhere, of which the peer relation tells.
+func anotherLed(w *World) {
+	session := w.session(Leader)
+	for _, value := range []string{"one", "two"} {
+		w.snapshot(session)
+		w.lead(func() {
+			w.writeAs(Follower, w.Peers, nil, map[string]string{"by": value})
+			w.writeAs(Follower, w.Relation, nil, map[string]string{"by": value})
+		})
+		require.Equal(w.t, juju.Bag{"by": value}, w.relation(w.same(session, Leader)).OwnApp)
+	}
+}
+
 // confirmLost says that leadership is gone, or that a secret is another.
 func confirmLost(w *World) {
 	session, second := w.session(Leader), w.session(Follower)
