@@ -189,13 +189,6 @@ func (m *memory) forgetOwn() {
 	}
 }
 
-// forgetApps forgets what leaders wrote.
-func (m *memory) forgetApps() {
-	for _, r := range m.relations {
-		r.ownApp.sure = false
-	}
-}
-
 func (r *remembered) forget() {
 	r.ownUnit.sure, r.ownApp.sure, r.remoteApp.sure = false, false, false
 	for _, bag := range r.remote {

@@ -70,6 +70,23 @@ func TestWhatIsRememberedIsReadAgainInTime(t *testing.T) {
 	})
 }
 
+// A unit that a snapshot did not show is read when it is back, whatever its databag's version.
+func TestWhoWasAwayIsReadAgain(t *testing.T) {
+	t.Parallel()
+	answers := versioned()
+	with := answers["Uniter.WatchRelationUnits"][0]
+	without := list(results{"Changes": results{"app-changed": results{"web": 4}}}, results{"Changes": results{"app-changed": results{"signet": 5}}})
+	answers["Uniter.WatchRelationUnits"] = []any{with, without, with}
+	answers["Uniter.ReadRemoteSettings"] = append(answers["Uniter.ReadRemoteSettings"], list(results{"settings": results{"came": "back"}}))
+	l, fake := linkTo(t, answers)
+	for _, want := range []map[string]juju.Bag{{"web/0": {}}, {}, {"web/0": {"came": "back"}}} {
+		snap, err := l.Snapshot(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, snap.On(juju.Provides, "")[0].RemoteUnits)
+	}
+	require.Equal(t, 2, fake.times("Uniter.ReadRemoteSettings"))
+}
+
 // A commit that was refused leaves nothing remembered of the databags it was to change, one that was made leaves all.
 func TestARefusedCommitIsReadAfter(t *testing.T) {
 	t.Parallel()
