@@ -116,6 +116,17 @@ func anotherLed(w *World) {
 	}
 }
 
+// ledUnseen has another leader write into a relation alone, which this unit saw lead and did not see write.
+func ledUnseen(w *World) {
+	session := w.session(Leader)
+	w.snapshot(session)
+	w.lead(func() {
+		require.False(w.t, w.snapshot(session).Leader)
+		w.writeAs(Follower, w.Relation, nil, map[string]string{"by": "the other"})
+	})
+	require.Equal(w.t, juju.Bag{"by": "the other"}, w.relation(w.same(session, Leader)).OwnApp)
+}
+
 // confirmLost says that leadership is gone, or that a secret is another.
 func confirmLost(w *World) {
 	session, second := w.session(Leader), w.session(Follower)

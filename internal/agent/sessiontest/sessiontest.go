@@ -123,6 +123,7 @@ func cases() map[string]func(*World) {
 		"what a Session committed is in its next snapshot":                  ownWrites,
 		"what another leader wrote is seen, and confirmed by nobody":        lostAndRegained,
 		"what another leader wrote everywhere is in the next snapshot":      anotherLed,
+		"what another leader wrote since this one was none is seen":         ledUnseen,
 		"lost leadership or another's secret is confirmed by nobody":        confirmLost,
 		"a relation that is gone is confirmed by nobody":                    confirmGone,
 		"a commit that failed is not in the next snapshot":                  failedCommits,
