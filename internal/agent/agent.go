@@ -20,8 +20,14 @@ import (
 // Session is one unit's view of its controller and its one way to change it. Implementations need not be safe for
 // concurrent use: one lock on the unit's folder keeps turns apart.
 type Session interface {
-	// Snapshot reads everything the unit may see. Broken relations are included while Juju still shows them.
+	// Snapshot shows everything the unit may see. Broken relations are included while Juju still shows them. The own
+	// application's databags may be shown as the Session last knew them (juju.Snapshot.Remembered). Nobody may change what it
+	// shows: the next snapshot may show the same maps.
 	Snapshot(context.Context) (juju.Snapshot, error)
+	// Confirm looks at Juju itself whether what another unit of the application may have written since the snapshot is still
+	// as that shows it: leadership, secrets, the peer relation, and the application databags that the changes write into.
+	// Where it is not (juju.ErrMoved), the next snapshot shows it.
+	Confirm(context.Context, juju.Snapshot, juju.Changes) error
 	// Commit makes the changes: secrets first, then bags and unit state all or nothing, the status last. It checks
 	// leadership again where the changes need it (juju.ErrNotLeader). A secret that exists with the label and content of one
 	// to be created is that secret; one with another content is another leader's (juju.ErrMoved).

@@ -58,6 +58,14 @@ func (f *fakeUnit) Snapshot(context.Context) (juju.Snapshot, error) {
 	return f.snap.Clone(), f.fail
 }
 
+func (f *fakeUnit) Confirm(ctx context.Context, snap juju.Snapshot, _ juju.Changes) error {
+	later, err := f.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	return juju.Overtaken(snap, later)
+}
+
 func (f *fakeUnit) Commit(_ context.Context, changes juju.Changes) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

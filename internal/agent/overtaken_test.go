@@ -208,7 +208,7 @@ func TestTheKeyOfTheFirstCAIsNeverWrittenOver(t *testing.T) {
 	}
 }
 
-// looking has something happen after each snapshot.
+// looking has something happen after each look.
 type looking struct {
 	agent.Session
 
@@ -219,6 +219,12 @@ func (l looking) Snapshot(ctx context.Context) (juju.Snapshot, error) {
 	snap, err := l.Session.Snapshot(ctx)
 	l.then()
 	return snap, err
+}
+
+func (l looking) Confirm(ctx context.Context, snap juju.Snapshot, changes juju.Changes) error {
+	err := l.Session.Confirm(ctx, snap, changes)
+	l.then()
+	return err
 }
 
 // A rollover has one next CA, and each certificate is replaced once, whoever leads when.
@@ -344,7 +350,7 @@ func TestATurnThatIsAlwaysOvertakenCommitsNothing(t *testing.T) {
 	require.Equal(t, 1, session.commits)
 }
 
-// Without orders, and in time, one snapshot is enough.
+// Without orders, and in time, one snapshot is enough, where it was read at Juju itself.
 func TestATurnThatTookNoTimeDoesNotLookAgain(t *testing.T) {
 	t.Parallel()
 	session, u := recordedUnit(t)
@@ -353,13 +359,16 @@ func TestATurnThatTookNoTimeDoesNotLookAgain(t *testing.T) {
 	looks := 0
 	u.Session = looking{session, func() { looks++ }}
 	for name, c := range map[string]struct {
-		now  func() time.Time
-		want int
+		now        func() time.Time
+		remembered bool
+		want       int
 	}{
-		"in time":        {time.Now, 1},
-		"after a minute": {func() time.Time { looks := looks; return time.Now().Add(time.Duration(looks) * time.Minute) }, 2},
+		"in time":                          {time.Now, false, 1},
+		"after a minute":                   {func() time.Time { looks := looks; return time.Now().Add(time.Duration(looks) * time.Minute) }, false, 2},
+		"what is shown is only remembered": {time.Now, true, 2},
 	} {
 		looks = 0
+		session.snap.Remembered = c.remembered
 		session.snap.Relations[0].OwnApp = juju.Bag{} // of which only the record is written again, from the secret
 		u.Now = c.now
 		_, err := u.Turn(t.Context())

@@ -60,6 +60,10 @@ type recorded struct {
 
 func (r *recorded) Snapshot(context.Context) (juju.Snapshot, error) { return r.snap.Clone(), nil }
 
+func (r *recorded) Confirm(_ context.Context, snap juju.Snapshot, _ juju.Changes) error {
+	return juju.Overtaken(snap, r.snap)
+}
+
 func (r *recorded) Commit(_ context.Context, changes juju.Changes) error {
 	if r.fail != nil {
 		return r.fail

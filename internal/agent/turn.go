@@ -105,8 +105,9 @@ func (w *work) attempt(ctx context.Context) (Outcome, error) {
 	if plan.Result != nil {
 		outcome.Result = *plan.Result
 	}
-	if plan.Changes.NeedsLeadership() && (len(w.answers) > before || wallTime(began, w.Now()) > trusted) {
-		if err := w.confirm(ctx, snap); err != nil {
+	old := len(w.answers) > before || wallTime(began, w.Now()) > trusted
+	if plan.Changes.NeedsLeadership() && (old || snap.Remembered) {
+		if err := w.confirm(ctx, snap, plan.Changes); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -131,13 +132,9 @@ func wallTime(from, to time.Time) time.Duration { return to.Round(0).Sub(from.Ro
 
 // confirm looks again at what another unit may have written since a snapshot. The controller checks leadership only at the
 // moment of the commit, when it may have gone and come back: what is lost sight of is the other leader's work.
-func (w *work) confirm(ctx context.Context, snap juju.Snapshot) error {
-	later, err := w.Session.Snapshot(ctx)
-	if err != nil {
-		return fmt.Errorf("cannot read the model: %w", err)
-	}
-	if what := juju.Moved(snap, later); what != "" {
-		return fmt.Errorf("cannot commit the turn's changes: %w: %s", juju.ErrMoved, what)
+func (w *work) confirm(ctx context.Context, snap juju.Snapshot, changes juju.Changes) error {
+	if err := w.Session.Confirm(ctx, snap, changes); err != nil {
+		return fmt.Errorf("cannot commit the turn's changes: %w", err)
 	}
 	return nil
 }

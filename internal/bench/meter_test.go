@@ -75,6 +75,11 @@ func (s meteredSession) Snapshot(ctx context.Context) (juju.Snapshot, error) {
 	return s.Session.Snapshot(ctx)
 }
 
+func (s meteredSession) Confirm(ctx context.Context, snap juju.Snapshot, changes juju.Changes) error {
+	s.meter.looks.Add(1)
+	return s.Session.Confirm(ctx, snap, changes)
+}
+
 func (s meteredSession) Commit(ctx context.Context, changes juju.Changes) error {
 	s.meter.commits.Add(1)
 	return s.Session.Commit(ctx, changes)

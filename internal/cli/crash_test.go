@@ -318,6 +318,15 @@ func (p *play) Snapshot(context.Context) (snap juju.Snapshot, err error) {
 	return snap, err
 }
 
+// Confirm implements agent.Session.
+func (p *play) Confirm(ctx context.Context, snap juju.Snapshot, _ juju.Changes) error {
+	later, err := p.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	return juju.Overtaken(snap, later)
+}
+
 // Commit implements agent.Session. What is committed can be cut between its parts: secrets, one after the other, then bags
 // and state at once, then the status.
 func (p *play) Commit(_ context.Context, changes juju.Changes) error {

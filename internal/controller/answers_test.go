@@ -50,7 +50,7 @@ func linkTo(t *testing.T, answers map[string][]any) (*link, *fakeAPI) {
 	return &link{
 		conn: fake, unit: names.NewUnitTag("signet/0"), app: names.NewApplicationTag("signet"),
 		log: slog.New(slog.DiscardHandler), canSecrets: fake.answers["SecretsManager.GetSecretMetadata"] != nil, unjoined: make(chan struct{}, 1), stray: make(chan []string, 1),
-		tracked: map[string]int{}, watched: map[string]watched{},
+		tracked: map[string]int{}, watched: map[string]watched{}, memory: newMemory(time.Now()),
 	}, fake
 }
 

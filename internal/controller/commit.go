@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/juju/juju/core/status"
@@ -26,6 +27,8 @@ func (l *link) Commit(ctx context.Context, changes juju.Changes) error {
 	if err := checkText(changes); err != nil {
 		return fmt.Errorf("cannot commit changes: %w", err)
 	}
+	l.turn.Lock()
+	defer l.turn.Unlock()
 	c, err := l.client(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot commit changes: %w", err)
@@ -84,6 +87,14 @@ func (c *client) commitHook(changes juju.Changes) error {
 		if err = expect(1, len(results.Results), "outcomes"); err == nil {
 			err = resultError(results.Results[0].Error)
 		}
+	}
+	switch {
+	case err == nil:
+		c.memory.wrote(arg.RelationUnitSettings)
+	case answered(err):
+		c.memory.failed(arg.RelationUnitSettings)
+	default:
+		c.memory.unanswered(time.Now())
 	}
 	if err != nil && len(arg.SecretCreates) > 0 && strings.Contains(err.Error(), "already exists") {
 		return fmt.Errorf("%w: %w", errLabelTaken, err)

@@ -36,9 +36,10 @@ type Config struct {
 // and drops them at once is backed off from as well.
 const settled = time.Minute
 
-// connection is one logged-in connection. Snapshot and Commit are those of Conn.
+// connection is one logged-in connection. Snapshot, Confirm and Commit are those of Conn.
 type connection interface {
 	Snapshot(context.Context) (juju.Snapshot, error)
+	Confirm(context.Context, juju.Snapshot, juju.Changes) error
 	Commit(context.Context, juju.Changes) error
 	// Serve watches and calls notify: once when all watchers stand, then after each change. It returns why the
 	// connection or one of its watchers ended, and nil only when the context did; the connection is closed then.
@@ -117,14 +118,25 @@ func (c *Conn) Err() error {
 	return err
 }
 
-// Snapshot reads what the controller shows the unit; Local stays empty. While there is no connection, or when it breaks,
-// the error is a juju.ErrUnreachable that also tells why.
+// Snapshot reads what the controller shows the unit; Local stays empty. What it has read before, and what tells that it is
+// unchanged, it does not read again, and what may have changed untold at least every ten minutes. While there is no
+// connection, or when it breaks, the error is a juju.ErrUnreachable that also tells why.
 func (c *Conn) Snapshot(ctx context.Context) (juju.Snapshot, error) {
 	current, err := c.connection()
 	if err != nil {
 		return juju.Snapshot{}, unreachable("read the unit's snapshot", err)
 	}
 	return current.Snapshot(ctx)
+}
+
+// Confirm reads at the controller whether what another unit may have written since the snapshot, and what the changes would
+// be written over, is still as it was: else it is a juju.ErrMoved.
+func (c *Conn) Confirm(ctx context.Context, snap juju.Snapshot, changes juju.Changes) error {
+	current, err := c.connection()
+	if err != nil {
+		return unreachable("read the model again", err)
+	}
+	return current.Confirm(ctx, snap, changes)
 }
 
 // Commit makes the changes: secrets, then databags and unit state in one transaction in which leadership is checked

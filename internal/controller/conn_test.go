@@ -25,6 +25,9 @@ func (f *fakeConnection) Snapshot(context.Context) (juju.Snapshot, error) {
 }
 
 func (f *fakeConnection) Commit(context.Context, juju.Changes) error { return nil }
+func (f *fakeConnection) Confirm(context.Context, juju.Snapshot, juju.Changes) error {
+	return nil
+}
 
 func (f *fakeConnection) Serve(ctx context.Context, notify func()) error {
 	notify()

@@ -17,6 +17,11 @@ func TestTheContractOfSessions(t *testing.T) {
 	sessiontest.Run(t, openSession)
 }
 
+func TestTheContractOfSessionsOnJuju4(t *testing.T) {
+	t.Parallel()
+	sessiontest.RunOn(t, sandbox.Options{JujuVersion: "4.0.1"}, openSession)
+}
+
 func TestTheContractOfSessionsOnControllersOfOld(t *testing.T) {
 	t.Parallel()
 	for version, facades := range map[string]map[string]int{

@@ -136,7 +136,7 @@ func TestASharedSecretThatWasNeverReadIsReadOnJuju4(t *testing.T) {
 		"endpoint": results{"relation": results{"name": "peers", "role": "peer"}},
 	})}
 	answers["Uniter.ReadLocalApplicationSettings"] = []any{results{"settings": results{"secret.ca": givenURI}}}
-	answers["Uniter.ReadRemoteSettings"] = []any{list(results{"settings": results{}}, results{"settings": results{}})}
+	answers["Uniter.ReadRemoteSettings"] = []any{list(results{"settings": results{}})}
 	answers["Uniter.ApplicationStatus"] = []any{refusing("permission denied", params.CodeUnauthorized)}
 	answers["SecretsManager.GetConsumerSecretsRevisionInfo"] = []any{refusing("secret consumer not found", "secret consumer not found")}
 	answers["SecretsManager.GetSecretContentInfo"] = []any{list(results{"content": results{"data": results{"token": "a2V5"}}})}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/juju/juju/api"
 	"github.com/juju/juju/api/agent/secretsmanager"
@@ -29,6 +30,9 @@ type link struct {
 	modelUUID  string
 	canSecrets bool
 	unjoined   chan struct{} // capacity 1: a snapshot met a relation that the unit agent has yet to enter
+
+	turn   sync.Mutex // one snapshot or commit at a time
+	memory *memory
 
 	stray chan []string // capacity 1: keys of relations that a snapshot met and the watch does not know
 
@@ -72,6 +76,7 @@ func newLink(ctx context.Context, conn api.Connection, who identity, config Conf
 		conn: conn, unit: who.unit, app: names.NewApplicationTag(application), endpoints: config.Endpoints, log: config.Log,
 		version: who.version, modelName: model.Name, modelUUID: model.UUID,
 		canSecrets: conn.BestFacadeVersion("SecretsManager") > 0,
+		memory:     newMemory(time.Now()),
 		unjoined:   make(chan struct{}, 1), stray: make(chan []string, 1), tracked: map[string]int{}, watched: map[string]watched{},
 	}
 	if l.version == "" {

@@ -25,21 +25,17 @@ const secretKeyPrefix = "secret."
 // internalBackend is the type of the secret back end that is the controller itself.
 const internalBackend = "controller"
 
-// takeSecretKeys takes the keys that name secrets out of the peer databag, and gives the URIs by label.
-func takeSecretKeys(relations []juju.Relation) map[string]string {
-	uris := map[string]string{}
-	for _, relation := range relations {
-		if relation.Endpoint.Role != juju.Peers {
-			continue
-		}
-		for key, value := range relation.OwnApp { // which is the RemoteApplication too
-			if label, found := strings.CutPrefix(key, secretKeyPrefix); found {
-				uris[label] = value
-				delete(relation.OwnApp, key)
-			}
+// splitSecretKeys parts the keys that name secrets from the rest of the peer databag, and gives the URIs by label.
+func splitSecretKeys(bag juju.Bag) (rest juju.Bag, uris map[string]string) {
+	rest, uris = juju.Bag{}, map[string]string{}
+	for key, value := range bag {
+		if label, found := strings.CutPrefix(key, secretKeyPrefix); found {
+			uris[label] = value
+		} else {
+			rest[key] = value
 		}
 	}
-	return uris
+	return rest, uris
 }
 
 // ownSecret is one secret of the unit's or the application's, before its content is read.

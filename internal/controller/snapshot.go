@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"time"
 
 	"github.com/juju/juju/rpc/params"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/signet-charm/signet/internal/juju"
 )
@@ -16,16 +18,20 @@ import (
 // snapshotTries is how often a snapshot starts over because what it reads changes under its hands.
 const snapshotTries = 4
 
-// Snapshot reads everything in bulk. It is not one transaction: when a relation goes away, or leadership does, between
+// Snapshot reads what changed, in bulk. It is not one transaction: when a relation goes away, or leadership does, between
 // two of its reads, it starts over instead of showing half of a change.
 func (l *link) Snapshot(ctx context.Context) (juju.Snapshot, error) {
+	l.turn.Lock()
+	defer l.turn.Unlock()
 	var err error
 	for range snapshotTries {
 		var snap juju.Snapshot
+		l.memory.begin(time.Now())
 		if snap, err = l.read(ctx); err == nil {
 			return snap, nil
 		}
 		if !gone(err) {
+			l.memory.forget() // it may hold what could not be decoded
 			break
 		}
 		l.log.Debug("the model changed during a snapshot", "cause", err)
@@ -42,16 +48,12 @@ func (l *link) read(ctx context.Context) (juju.Snapshot, error) {
 		Unit: l.unit.Id(), ModelName: l.modelName, ModelUUID: l.modelUUID, JujuVersion: l.version, CanSecrets: l.canSecrets,
 		Endpoints: l.endpoints,
 	}
-	if snap.Leader, err = c.leader(); err != nil {
-		return juju.Snapshot{}, err
+	var reads errgroup.Group // of what does not depend on each other
+	reads.Go(func() error { return c.readShared(&snap) })
+	for _, read := range []func(*juju.Snapshot) error{c.readConfig, c.readAddresses, c.readState, c.readStatus} {
+		reads.Go(func() error { return read(&snap) })
 	}
-	if snap.Relations, err = c.readRelations(snap.Leader); err != nil {
-		return juju.Snapshot{}, err
-	}
-	if snap.Secrets, err = c.readSecrets(snap.Leader, takeSecretKeys(snap.Relations)); err != nil {
-		return juju.Snapshot{}, err
-	}
-	if err := c.readUnit(&snap); err != nil {
+	if err := reads.Wait(); err != nil {
 		return juju.Snapshot{}, err
 	}
 	if err := snap.Give(c.readGiven); err != nil {
@@ -88,10 +90,37 @@ func (c *client) leader() (bool, error) {
 	return false, fmt.Errorf("cannot tell whether %s is the leader: %w", c.unit.Id(), err)
 }
 
-func (c *client) readRelations(leader bool) ([]juju.Relation, error) {
-	found, unjoined, err := c.joined()
-	if err != nil {
-		return nil, err
+// readShared reads what other units write into as well: leadership, relations and secrets.
+func (c *client) readShared(snap *juju.Snapshot) (err error) {
+	var found []joined
+	if snap.Leader, found, err = c.readWho(); err != nil {
+		return err
+	}
+	if snap.Remembered, err = c.readBags(found, snap.Leader); err != nil {
+		return err
+	}
+	snap.Relations = make([]juju.Relation, len(found))
+	for i, j := range found {
+		snap.Relations[i] = j.relation
+	}
+	snap.Secrets, err = c.readSecrets(snap.Leader, c.memory.published())
+	return err
+}
+
+// readWho reads whether this unit leads, and which relations it takes part in.
+func (c *client) readWho() (leader bool, found []joined, err error) {
+	var reads errgroup.Group
+	reads.Go(func() (err error) {
+		leader, err = c.leader()
+		return err
+	})
+	unjoined := false
+	reads.Go(func() (err error) {
+		found, unjoined, err = c.joined()
+		return err
+	})
+	if err := reads.Wait(); err != nil {
+		return false, nil, err
 	}
 	if unjoined {
 		select {
@@ -100,14 +129,7 @@ func (c *client) readRelations(leader bool) ([]juju.Relation, error) {
 		}
 	}
 	c.missed(found)
-	if err := c.readBags(found, leader); err != nil {
-		return nil, err
-	}
-	relations := make([]juju.Relation, len(found))
-	for i, j := range found {
-		relations[i] = j.relation
-	}
-	return relations, nil
+	return leader, found, nil
 }
 
 // readLeftovers reads the application's leader settings, once: this charm writes none, so that what stands there is
@@ -141,22 +163,26 @@ func (c *client) readLeftovers() (map[string]string, error) {
 	return found, nil
 }
 
-// readUnit reads what is the unit's own: config, addresses, state and status.
-func (c *client) readUnit(snap *juju.Snapshot) error {
+func (c *client) readConfig(snap *juju.Snapshot) error {
 	settings, err := c.self.ConfigSettings()
 	if err != nil {
 		return fmt.Errorf("cannot read the config: %w", err)
 	}
 	snap.Config = configFrom(settings)
-	if snap.Addresses, err = c.readAddresses(); err != nil {
-		return err
-	}
+	return nil
+}
+
+func (c *client) readState(snap *juju.Snapshot) error {
 	state, err := c.self.State()
 	if err != nil {
 		return fmt.Errorf("cannot read the unit's state: %w", err)
 	}
 	snap.State = map[string]string{}
 	maps.Copy(snap.State, state.CharmState)
+	return nil
+}
+
+func (c *client) readStatus(snap *juju.Snapshot) error {
 	status, err := c.self.UnitStatus()
 	if err != nil {
 		return fmt.Errorf("cannot read the unit's status: %w", err)
@@ -167,10 +193,10 @@ func (c *client) readUnit(snap *juju.Snapshot) error {
 
 // readAddresses reads the addresses of all endpoints in one call. An endpoint without a network, as before the machine
 // has an address, is left out: it must not hide the others.
-func (c *client) readAddresses() (map[string]juju.Addresses, error) {
-	addresses := map[string]juju.Addresses{}
+func (c *client) readAddresses(snap *juju.Snapshot) error {
+	snap.Addresses = map[string]juju.Addresses{}
 	if len(c.endpoints) == 0 {
-		return addresses, nil
+		return nil
 	}
 	var names []string
 	for _, endpoint := range c.endpoints {
@@ -178,16 +204,16 @@ func (c *client) readAddresses() (map[string]juju.Addresses, error) {
 	}
 	results, err := c.self.NetworkInfo(names, nil)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the unit's addresses: %w", err)
+		return fmt.Errorf("cannot read the unit's addresses: %w", err)
 	}
 	for name, result := range results {
 		if err := resultError(result.Error); err != nil {
 			c.log.Debug("an endpoint has no addresses", "endpoint", name, "cause", err)
 			continue
 		}
-		addresses[name] = addressesFrom(result)
+		snap.Addresses[name] = addressesFrom(result)
 	}
-	return addresses, nil
+	return nil
 }
 
 func addressesFrom(result params.NetworkInfoResult) juju.Addresses {

@@ -77,7 +77,11 @@ func (w *watch) start() error {
 	}
 	if addresses, err := w.self.WatchAddressesHash(); err != nil {
 		w.log.Debug("the unit's addresses are not watched", "cause", err)
-	} else if _, err := begin(w.ctx, w, "the addresses", addresses, w.changed, w.fail); err != nil {
+	} else if _, err := begin(w.ctx, w, "the addresses", addresses, func([]string) error {
+		w.memory.doubtUnits() // the unit agent writes them into databags
+		w.notify()
+		return nil
+	}, w.fail); err != nil {
 		return err
 	}
 	if err := w.watchSecrets(); err != nil {

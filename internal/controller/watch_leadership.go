@@ -44,6 +44,9 @@ func (w *watch) watchLeadership(leader bool) {
 				w.fail(err)
 				return
 			}
+			if !held || now != leader {
+				w.memory.doubtApps() // whoever had it in between may have written
+			}
 			if now != leader {
 				leader = now
 				w.notify()

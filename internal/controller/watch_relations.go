@@ -33,6 +33,7 @@ func (w *watch) watchRelations() ([]string, error) {
 		return nil, fmt.Errorf("cannot watch the unit's relations: %w", err)
 	}
 	return begin(w.ctx, w, "the unit's relations", relations, func(keys []string) error {
+		w.memory.doubtRelations(keys)
 		if err := w.syncRelations(keys); err != nil {
 			return err
 		}

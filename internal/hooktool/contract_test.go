@@ -77,6 +77,11 @@ func (u *hookedUnit) Snapshot(ctx context.Context) (juju.Snapshot, error) {
 	return snap, err
 }
 
+// Confirm does so in another hook than the snapshot's, which a turn never does.
+func (u *hookedUnit) Confirm(ctx context.Context, snap juju.Snapshot, changes juju.Changes) error {
+	return u.run(ctx, func(session *hooktool.Session) error { return session.Confirm(ctx, snap, changes) })
+}
+
 // Commit takes a snapshot in the same hook first, as a turn does: the Session may have something to mend from it.
 func (u *hookedUnit) Commit(ctx context.Context, changes juju.Changes) error {
 	return u.run(ctx, func(session *hooktool.Session) error {

@@ -36,6 +36,15 @@ func (s *Session) Snapshot(ctx context.Context) (juju.Snapshot, error) {
 	return snap, nil
 }
 
+// Confirm looks again.
+func (s *Session) Confirm(ctx context.Context, snap juju.Snapshot, _ juju.Changes) error {
+	later, err := s.Snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot look again: %w", err)
+	}
+	return juju.Overtaken(snap, later)
+}
+
 // readLeftovers reads leader settings, where this Juju has any: Juju 4 has none.
 func (s *Session) readLeftovers(ctx context.Context, snap *juju.Snapshot) error {
 	if !snap.Leader {

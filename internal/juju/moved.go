@@ -44,3 +44,11 @@ func movedSecret(before, after Snapshot) string {
 	}
 	return ""
 }
+
+// Overtaken is Moved as an ErrMoved; nil where nothing moved.
+func Overtaken(before, after Snapshot) error {
+	if what := Moved(before, after); what != "" {
+		return fmt.Errorf("%w: %s", ErrMoved, what)
+	}
+	return nil
+}

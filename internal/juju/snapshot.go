@@ -39,6 +39,7 @@ type Snapshot struct {
 	ModelName   string
 	ModelUUID   string
 	JujuVersion string               // the agent's version, e.g. "3.6.25"
+	Remembered  bool                 // application databags are shown as the Session last knew them: it confirms them before a commit
 	Leader      bool                 // leadership is promised for 30 s only; Commit checks it again
 	CanSecrets  bool                 // the model has Juju secrets (Juju 3.0 and later)
 	Endpoints   []Endpoint           // of the charm's metadata, related or not

@@ -165,6 +165,9 @@ func watchRelationUnits(s *session, unit string, id int) (params.RelationUnitsWa
 		return params.RelationUnitsWatchResult{}, err
 	}
 	first := changeOf(bagVersions{}, known)
+	if !s.model.legacy() { // Juju 4 tells of the application's databag when it changes, and not before
+		first.AppChanged = nil
+	}
 	watcherID := s.register(newWatcher(s.model, reflect.TypeFor[params.RelationUnitsWatchResult](), func() (any, bool) {
 		now, err := read()
 		if err != nil {

@@ -3,7 +3,10 @@
 package sandbox
 
 import (
+	"fmt"
+	"hash/fnv"
 	"maps"
+	"slices"
 
 	"github.com/juju/errors"
 	apiservererrors "github.com/juju/juju/apiserver/errors"
@@ -82,7 +85,7 @@ func (m *Model) ReadAppBag(viewer string, id int, app string) (map[string]string
 }
 
 // BagVersions are the versions of what a unit watches in a relation: the databags of the remote units in scope and of
-// the remote application. A version grows with each change of its bag.
+// the remote application. A version grows with each change of its bag; on Juju 4 it is a checksum of the content.
 func (m *Model) BagVersions(viewer string, id int) (units, apps map[string]int64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,11 +97,23 @@ func (m *Model) BagVersions(viewer string, id int) (units, apps map[string]int64
 	remote := r.remote(u.app)
 	for name := range r.scope {
 		if juju.ApplicationOf(name) == remote && name != viewer {
-			units[r.shown(u.app, name)] = r.unitBags[name].version
+			units[r.shown(u.app, name)] = m.versionOf(r.unitBags[name])
 		}
 	}
-	apps[r.shown(u.app, remote)] = r.appBags[remote].version
+	apps[r.shown(u.app, remote)] = m.versionOf(r.appBags[remote])
 	return units, apps, nil
+}
+
+// versionOf is what watchers tell of a databag. The caller holds the lock.
+func (m *Model) versionOf(bag *settings) int64 {
+	if m.legacy() {
+		return bag.version
+	}
+	sum := fnv.New64a()
+	for _, key := range slices.Sorted(maps.Keys(bag.values)) {
+		fmt.Fprintf(sum, "%q=%q ", key, bag.values[key])
+	}
+	return int64(sum.Sum64()) //nolint:gosec // any number will do
 }
 
 // InScope reports whether a unit is in a relation's scope.

@@ -7,7 +7,7 @@
 //		sessiontest.Run(t, func(t *testing.T, world *sessiontest.World, unit string) agent.Session { … })
 //	}
 //
-// Where to look next: snapshot.go, commit.go, secrets.go and given.go hold the cases, each a sentence of the contract; packages hooktool and
+// Where to look next: snapshot.go, commit.go, secrets.go, given.go and remembered.go hold the cases, each a sentence of the contract; packages hooktool and
 // controller pass them.
 package sessiontest
 
@@ -118,6 +118,16 @@ func cases() map[string]func(*World) {
 		"a secret that is not granted is read once it is":                   givenGranted,
 		"a secret that is revoked or removed cannot be read any more":       givenTaken,
 		"a secret that cannot be read harms nothing else":                   givenHarmsNothing,
+		"a databag that changed twice is shown as it is":                    changedTwice,
+		"a unit that left and came back has the databag it came with":       reentered,
+		"what a Session committed is in its next snapshot":                  ownWrites,
+		"what another leader wrote is seen, and confirmed by nobody":        lostAndRegained,
+		"what another leader wrote everywhere is in the next snapshot":      anotherLed,
+		"what another leader wrote since this one was none is seen":         ledUnseen,
+		"lost leadership or another's secret is confirmed by nobody":        confirmLost,
+		"a relation that is gone is confirmed by nobody":                    confirmGone,
+		"a commit that failed is not in the next snapshot":                  failedCommits,
+		"another leader's write inside of a commit is in the next snapshot": overtakenInCommit,
 	}
 }
 
