@@ -189,6 +189,9 @@ func (s *step) dress(ask dialect.Ask, issued cert.Issued) dialect.Grant {
 // leave gives what is there to an ask that gets nothing new: its certificate while that is valid, so that a policy which
 // became narrower stops nobody before the renewal.
 func (s *step) leave(ask dialect.Ask, current cert.Issued) dialect.Grant {
+	if current.Certificate == "" {
+		return dialect.Grant{}
+	}
 	s.considered++ // for its certificate ends, and nothing wakes then
 	leaf, err := s.memory.of(ask.Relation).Parse(current.Certificate)
 	if err != nil || s.now.After(leaf.NotAfter) {
