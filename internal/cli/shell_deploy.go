@@ -219,19 +219,28 @@ func (c jujuCall) machinePath(unit, path string) string {
 		}
 	}
 	if !filepath.IsAbs(path) {
-		path = filepath.Join("/home/ubuntu", path)
+		path = filepath.Join(homeDir, path)
 	}
 	return filepath.Join(c.stage.machineRoot(unit), path)
 }
 
-// scp copies a file; with a colon in it, a name is a unit's machine and a path there.
+// homeDir is where Juju's user on a machine may read and write.
+const homeDir = "/home/ubuntu"
+
+// scp copies a file; with a colon in it, a name is a unit's machine and a path there. On the machine it is the user ubuntu,
+// as under Juju, who sees nothing of root's.
 func (c jujuCall) scp(_ context.Context, args []string) error {
 	var paths [2]string
 	for i, arg := range args {
 		unit, path, remote := strings.Cut(arg, ":")
-		if paths[i] = c.path(arg); remote {
-			paths[i] = c.machinePath(unit, path)
+		if !remote {
+			paths[i] = c.path(arg)
+			continue
 		}
+		if filepath.IsAbs(path) && !strings.HasPrefix(path, homeDir+"/") && !strings.HasPrefix(path, "/tmp/") {
+			return fmt.Errorf("scp: %s: Permission denied", path)
+		}
+		paths[i] = c.machinePath(unit, path)
 	}
 	if info, err := os.Stat(paths[1]); err == nil && info.IsDir() || strings.HasSuffix(args[1], "/") || strings.HasSuffix(args[1], ":") {
 		paths[1] = filepath.Join(paths[1], filepath.Base(paths[0]))

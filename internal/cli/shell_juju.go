@@ -275,7 +275,10 @@ func (c jujuCall) status(_ context.Context, apps []string) error {
 			return err
 		}
 		name := meta.Name
-		if c.signets[app] && app != nodeCharm {
+		switch {
+		case app == nodeCharm:
+			name = nodeCharm
+		case c.signets[app]:
 			name = "signet"
 		}
 		fmt.Fprintf(table, "%s\t%d\t%s\n", app, len(model.Units(app)), name)
