@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -112,8 +111,8 @@ type (
 		Dir  string   `json:"dir"` // where files are that the command names
 	}
 	shellAnswer struct {
-		Stdout string `json:"stdout"`
-		Stderr string `json:"stderr"`
+		Stdout []byte `json:"stdout"` // any bytes: of a file, perhaps
+		Stderr []byte `json:"stderr"`
 		Code   int    `json:"code"`
 	}
 )
@@ -152,7 +151,7 @@ func (j *sandboxJuju) answer(ctx context.Context, call shellCall) shellAnswer {
 			fmt.Fprintf(&stderr, "ERROR %v\n", err)
 		}
 	}
-	answer.Stdout, answer.Stderr = stdout.String(), stderr.String()
+	answer.Stdout, answer.Stderr = stdout.Bytes(), stderr.Bytes()
 	return answer
 }
 
@@ -186,7 +185,7 @@ func (p *program) askSandbox(ctx context.Context, args []string) (int, error) {
 	if err := json.NewDecoder(conn).Decode(&answer); err != nil {
 		return 1, fmt.Errorf("cannot read the sandbox's answer: %w", err)
 	}
-	_, _ = io.WriteString(p.stdout, answer.Stdout)
-	_, _ = io.WriteString(p.stderr, answer.Stderr)
+	_, _ = p.stdout.Write(answer.Stdout)
+	_, _ = p.stderr.Write(answer.Stderr)
 	return answer.Code, nil
 }
