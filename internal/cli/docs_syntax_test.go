@@ -209,7 +209,7 @@ func (c documentChecker) check(command string) error {
 		}
 		args = append(args, word)
 	}
-	if known, real := realVerbs()[words[1]]; real {
+	if known, found := realVerbs()[words[1]]; found {
 		for _, flag := range flags {
 			if flag != "" && !slices.Contains(known, flag) {
 				return fmt.Errorf("juju %s --%s is not known to this test", words[1], flag)

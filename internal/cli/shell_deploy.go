@@ -252,7 +252,7 @@ func (c jujuCall) scp(_ context.Context, args []string) error {
 	if err := os.MkdirAll(filepath.Dir(paths[1]), 0o755); err != nil { //nolint:gosec // a folder of a machine
 		return err
 	}
-	return os.WriteFile(paths[1], data, 0o600)
+	return os.WriteFile(paths[1], data, 0o600) //nolint:gosec // where the user of the shell says
 }
 
 func (c jujuCall) sshCommand() *cobra.Command {

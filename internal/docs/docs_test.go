@@ -35,7 +35,7 @@ func TestReferenceSaysWhatTheFilesAndTheCodeSay(t *testing.T) {
 	for _, page := range pages {
 		path := filepath.Join(root, "docs", "reference", page.Name)
 		if *update {
-			require.NoError(t, os.WriteFile(path, []byte(page.Text), 0o644)) //nolint:gosec // a document
+			require.NoError(t, os.WriteFile(path, []byte(page.Text), 0o644))
 		}
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
@@ -109,11 +109,11 @@ func TestNumbersOfCodesAreThoseOfTheCode(t *testing.T) {
 			if !ok || len(result.Results) != 2 || len(n.List) == 0 {
 				return true
 			}
-			number, name := result.Results[0].(*ast.Ident), result.Results[1].(*ast.BasicLit) //nolint:errcheck // as the source is today
+			number, name := result.Results[0].(*ast.Ident), result.Results[1].(*ast.BasicLit)
 			text, err := strconv.Unquote(name.Value)
 			require.NoError(t, err)
 			for _, code := range n.List {
-				found[dialect.Code(constants[code.(*ast.Ident).Name])] = numbers[number.Name] + " " + text //nolint:errcheck // likewise
+				found[dialect.Code(constants[code.(*ast.Ident).Name])] = numbers[number.Name] + " " + text
 			}
 		}
 		return true
@@ -129,7 +129,7 @@ func codeConstants(t *testing.T) map[string]string {
 	ast.Inspect(parse(t, "dialect", "ask.go"), func(node ast.Node) bool {
 		if spec, ok := node.(*ast.ValueSpec); ok {
 			if kind, ok := spec.Type.(*ast.Ident); ok && kind.Name == "Code" {
-				value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value) //nolint:errcheck // as the source is today
+				value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
 				require.NoError(t, err)
 				found[spec.Names[0].Name] = value
 			}
