@@ -187,7 +187,7 @@ func parameters(spec charm.ActionSpec) []string {
 // realVerbs are commands of Juju that the sandbox has not, with the flags that documents use.
 func realVerbs() map[string][]string {
 	return map[string][]string{
-		"actions": {"schema"}, "exec": {"application", "unit"}, "model-config": {}, "resolved": {}, "show-unit": {}, "show-status-log": {},
+		"exec": {"application", "unit"}, "model-config": {}, "resolved": {}, "show-unit": {}, "show-status-log": {},
 	}
 }
 

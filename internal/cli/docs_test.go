@@ -260,6 +260,12 @@ func TestTheSandboxesShell(t *testing.T) {
 		"an action that is none":       {"juju deploy signet; juju run signet/leader explode", `action "explode" not defined`, "exit status 1"},
 		"a parameter that is none":     {"juju deploy signet; juju run signet/leader revoke x=1", `additional property "x"`, "exit status 1"},
 		"an action that fails":         {"juju deploy signet; juju run signet/leader revoke", "Action id 2 failed: say what to revoke", "exit status 1"},
+		"all options":                  {"juju deploy signet --config policy=open; juju config signet >c; echo '{\"unit_name\": \"a_0\", \"common_name\": \"*.b.c\"}' >r; signet policy check --app a --config c r", "allowed by: open", ""},
+		"all actions":                  {"juju deploy signet; juju actions signet; juju actions signet --schema", "rotate-ca", ""},
+		"no actions":                   {"juju deploy etcd; juju actions etcd", "no actions defined", "exit status 1"},
+		"an option that is no number":  {"juju deploy signet; juju config signet requests-per-unit=many", "option \"requests-per-unit\"", "exit status 1"},
+		"roots' files by scp":          {"juju deploy signet; juju scp signet/0:/var/lib/signet/signet-0/journal .", "Permission denied", "exit status 1"},
+		"a charm that says its name":   {"juju deploy ./dist/signet-node_arm64.charm; juju status", "signet-node/0*", ""},
 		"two endpoints that fit":       {"juju deploy signet; juju deploy etcd; juju integrate signet etcd", "ambiguous relation", "exit status 1"},
 		"the one that fits":            {"juju deploy signet; juju deploy etcd; juju integrate etcd signet:client; juju status etcd", "ready with 2 certificates", ""},
 		"nobody signs":                 {"juju deploy etcd; juju status", "no certificate authority is related", ""},
@@ -274,7 +280,7 @@ func TestTheSandboxesShell(t *testing.T) {
 			var said bytes.Buffer
 			shell := &program{args: []string{"signet"}, lookup: os.Getenv, stdin: strings.NewReader(""), stdout: &said, stderr: &said}
 			err := shell.withStage("../..", io.Discard, func(s *stage) error {
-				return shell.runShell(context.Background(), newSandboxJuju(s), []string{"sh", "-c", c.script})
+				return shell.runShell(context.Background(), newSandboxJuju(s), []string{"sh", "-c", "cd " + t.TempDir() + "; " + c.script})
 			})
 			require.Contains(t, said.String(), c.want)
 			if c.wrong == "" {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +14,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/juju/charm/v12"
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
 
@@ -60,10 +58,11 @@ func (j *sandboxJuju) root(dir string, out io.Writer) *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(c.deployCommand(), c.refreshCommand(), c.addUnitCommand(), c.removeUnitCommand(), c.runCommand(),
+		c.actionsCommand(),
 		c.addSecretCommand(), c.logCommand(),
 		verb("integrate APP[:ENDPOINT] APP[:ENDPOINT]", "Relate two applications", cobra.ExactArgs(2), c.integrate),
 		verb("remove-relation APP[:ENDPOINT] APP[:ENDPOINT]", "End a relation", cobra.ExactArgs(2), c.removeRelation),
-		verb("config APP [OPTION[=VALUE|=@FILE]...]", "Set options, or show one", cobra.MinimumNArgs(2), c.config),
+		verb("config APP [OPTION[=VALUE|=@FILE]...]", "Set options, or show one or all", cobra.MinimumNArgs(1), c.config),
 		verb("status [APP]...", "Show applications and units", cobra.ArbitraryArgs, c.status),
 		verb("grant-secret SECRET APP", "Let an application read a secret", cobra.ExactArgs(2), func(_ context.Context, args []string) error {
 			return c.stage.model().GrantUserSecret(args[0], strings.Split(args[1], ",")...)
@@ -166,6 +165,9 @@ func (c jujuCall) removeRelation(_ context.Context, args []string) error {
 
 func (c jujuCall) config(_ context.Context, args []string) error {
 	app := args[0]
+	if len(args) == 1 {
+		return c.showConfig(app)
+	}
 	if len(args) == 2 && !strings.Contains(args[1], "=") {
 		values, err := c.stage.model().Config(app)
 		if err != nil {
@@ -183,6 +185,27 @@ func (c jujuCall) config(_ context.Context, args []string) error {
 		return err
 	}
 	return c.stage.model().SetConfig(app, options)
+}
+
+// showConfig prints all options in the form of Juju's, which signet policy check --config reads.
+func (c jujuCall) showConfig(app string) error {
+	values, err := c.stage.model().Config(app)
+	if err != nil {
+		return err
+	}
+	meta, err := c.stage.model().Meta(app)
+	if err != nil {
+		return err
+	}
+	settings := map[string]any{}
+	for name, value := range values {
+		source := "user"
+		if value == meta.Config[name] {
+			source = "default"
+		}
+		settings[name] = map[string]any{"default": meta.Config[name], "source": source, "type": meta.Types[name], "value": value}
+	}
+	return yaml.NewEncoder(c.out).Encode(map[string]any{"application": app, "charm": meta.Name, "settings": settings})
 }
 
 // options reads NAME=VALUE and NAME=@FILE, and types the values as the charm declares them.
@@ -319,77 +342,6 @@ func (c jujuCall) unitStatus(app, unit string) (sandbox.StatusInfo, error) {
 		return sandbox.StatusInfo{Level: "blocked", Message: "no certificate authority is related"}, nil
 	}
 	return sandbox.StatusInfo{Level: "active", Message: fmt.Sprintf("ready with %d certificates", held)}, nil
-}
-
-func (c jujuCall) runCommand() *cobra.Command {
-	return verb("run UNIT|APP/leader ACTION [PARAMETER=VALUE...]", "Run an action", cobra.MinimumNArgs(2), func(ctx context.Context, args []string) error {
-		unit := args[0]
-		app, which, _ := strings.Cut(unit, "/")
-		if which == "leader" {
-			if unit = c.stage.model().Leader(app); unit == "" {
-				return fmt.Errorf("could not determine leader for %q", app)
-			}
-		}
-		params, err := c.actionParams(app, args[1], args[2:])
-		if err != nil {
-			return err
-		}
-		result, err := c.stage.runner.RunAction(ctx, unit, args[1], params)
-		if err != nil {
-			return err
-		}
-		c.tasks += 2
-		fmt.Fprintf(c.out, "Running operation %d with 1 task\n  - task %d on unit-%s\n\nWaiting for task %d...\n", c.tasks-1, c.tasks, dashed(unit), c.tasks)
-		for _, line := range result.Log {
-			fmt.Fprintln(c.out, line)
-		}
-		maps.DeleteFunc(result.Results, func(key string, _ any) bool { return key == "return-code" || key == "stderr" })
-		if len(result.Results) > 0 {
-			text, err := yaml.Marshal(result.Results)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(c.out, "%s", text)
-		}
-		if result.Status != "completed" {
-			fmt.Fprintf(c.out, "Action id %d failed: %s\n", c.tasks, result.Message)
-			return errSaid
-		}
-		return nil
-	})
-}
-
-// actionParams reads NAME=VALUE as Juju does, as YAML, and holds the parameters to the action's declaration.
-func (c jujuCall) actionParams(app, action string, pairs []string) (map[string]any, error) {
-	file, err := os.Open(filepath.Join(c.stage.charmOf(app), "actions.yaml"))
-	if err != nil || !c.signets[app] {
-		return nil, errors.Join(fmt.Errorf("no actions defined on charm of %q", app), err)
-	}
-	defer file.Close()
-	declared, err := charm.ReadActionsYaml("signet", file)
-	if err != nil {
-		return nil, err
-	}
-	spec, known := declared.ActionSpecs[action]
-	if !known {
-		return nil, fmt.Errorf("action %q not defined on unit of %q", action, app)
-	}
-	params := map[string]any{}
-	for _, pair := range pairs {
-		name, text, found := strings.Cut(pair, "=")
-		if !found {
-			return nil, fmt.Errorf("argument %q must be of the form key.key.key...=value", pair)
-		}
-		var value any
-		if yaml.Unmarshal([]byte(text), &value) != nil || value == nil {
-			value = text
-		}
-		params[name] = value
-	}
-	if err := spec.ValidateParams(params); err != nil {
-		return nil, err
-	}
-	return params, nil
 }
 
 func (c jujuCall) certificates(ctx context.Context, _ []string) error {
