@@ -78,6 +78,7 @@ func floors() rulebook {
 			"disk/disktest":      true, // a machine that loses power, for tests of what is durable
 			"bench":              true, // measures the program, for tests
 			"charmpack/cmd":      true, // run by the Makefile
+			"docs":               true, // makes docs/reference, for its test
 			"misissue":           true, // judges what was issued, for tests
 			"misissue/forge":     true, // makes odd requests, for tests
 			"wire":               true, // recorded relation data for tests to replay

@@ -3,7 +3,12 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
+	"crypto"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"os"
@@ -78,7 +83,11 @@ func (s *story) sweep() error {
 func (s *story) secrets() map[string]string {
 	found := map[string]string{}
 	note := func(what, text string) {
+		public := publicHalf(text)
 		for i, line := range strings.Split(text, "\n") {
+			if decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(line)); err == nil && bytes.Contains(public, decoded) {
+				continue // a certificate may hold the same, at the same place of a line
+			}
 			// Of a key in PEM, the first line is much the same for all.
 			if line = strings.TrimSpace(line); len(line) >= 16 && !strings.HasPrefix(line, "-----") && !strings.HasPrefix(line, "MIG") {
 				found[fmt.Sprintf("%s, line %d", what, i+1)] = line
@@ -116,6 +125,21 @@ func (s *story) secrets() map[string]string {
 		}
 	})
 	return found
+}
+
+// publicHalf gives what a key in PEM says that its certificate says as well; nothing of what is no key.
+func publicHalf(text string) []byte {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	signer, ok := key.(crypto.Signer)
+	if err != nil || !ok {
+		return nil
+	}
+	public, _ := x509.MarshalPKIXPublicKey(signer.Public())
+	return public
 }
 
 // openTexts are all that others than root may come to see: logs, statuses, unit states, databags but for the keys that the

@@ -64,7 +64,12 @@ func (p *program) run(ctx context.Context) int {
 		return sandbox.ToolMain(p.args[0], p.args[1:], p.lookup, p.stdin, p.stdout, p.stderr)
 	}
 	var err error
-	if p.startedByJuju() {
+	if p.startedAsJuju() { // somebody types a command in the sandbox's shell
+		var code int
+		if code, err = p.askSandbox(ctx, p.args[1:]); err == nil {
+			return code
+		}
+	} else if p.startedByJuju() {
 		err = p.hook(ctx)
 	} else {
 		root := p.root()

@@ -187,24 +187,8 @@ func unpack(path, dir string) error {
 
 // refresh makes a signet of an application, whatever charm it was.
 func (s *story) refresh(_ context.Context, _ *bytes.Buffer, args []string) error {
-	meta, err := charmMeta(s.stage.charmDir)
-	if err != nil {
-		return err
-	}
-	if err := s.stage.model().Refresh(args[0], meta); err != nil {
-		return err
-	}
 	s.refreshed[args[0]] = true
-	for _, unit := range s.stage.model().Units(args[0]) {
-		charm, err := s.stage.signetCharm(args[0], unit)
-		if err != nil {
-			return err
-		}
-		if err := s.stage.runner.Upgrade(unit, charm); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.stage.refresh(args[0])
 }
 
 // freePort puts a port of the loopback address that nobody uses into an environment variable.

@@ -36,6 +36,7 @@ func (p *program) sandboxCommand() *cobra.Command {
 			return p.withStage(charmDir, nil, func(s *stage) error { return p.demo(cmd.Context(), s) })
 		},
 	})
+	command.AddCommand(p.shellCommand(&charmDir), p.certificatesCommand())
 	return command
 }
 

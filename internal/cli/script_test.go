@@ -25,7 +25,7 @@ import (
 
 // TestMain lets this test program stand in for signet: as the charm's dispatch, and as the agent.
 func TestMain(m *testing.M) {
-	programs := map[string]func(){"signet": Main, "dispatch": Main, hardenedRole: tellHardening}
+	programs := map[string]func(){"signet": Main, "dispatch": Main, jujuName: Main, hardenedRole: tellHardening}
 	for _, tool := range sandbox.ToolNames() {
 		programs[tool] = Main
 	}

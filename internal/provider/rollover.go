@@ -36,9 +36,11 @@ func (s *step) rollOver() {
 		s.introduce()
 	}
 	if s.next.slot != nil && !s.record.Since.IsZero() && !s.record.Paused {
-		if ready := s.record.Since.Add(s.trustWait()); s.sameRoot() || s.everybodyTrusts(s.next) || !s.now.Before(ready) {
+		// A clock that is years ahead must not replace the CA of a healthy cluster: past its end, an operator says that it ended.
+		ready, expired := s.record.Since.Add(s.trustWait()), s.now.After(s.current.certificate.NotAfter)
+		if s.sameRoot() || !expired && (s.everybodyTrusts(s.next) || !s.now.Before(ready)) {
 			s.moveOn()
-		} else {
+		} else if !expired {
 			s.wake(ready)
 		}
 	}
@@ -121,7 +123,9 @@ func (s *step) vouch(one, other authority) bool {
 	if one.Vault != nil { // which would need the other's key, and identifies keys in its own way
 		return true
 	}
-	may := cert.CanCross(one.certificate, s.linked(one.certificate, one.Issuers)...) && !s.now.After(one.certificate.NotAfter)
+	// Neither can be certified for a time that is past: after a long sleep the next CA must not wait for the one that it replaces.
+	may := cert.CanCross(one.certificate, s.linked(one.certificate, one.Issuers)...) &&
+		!s.now.After(one.certificate.NotAfter) && !s.now.After(other.certificate.NotAfter)
 	has := slices.ContainsFunc(other.Crosses, func(text string) bool {
 		cross, err := cert.Parse(text)
 		return err == nil && cert.IssuedBy(cross, one.certificate)
