@@ -83,8 +83,8 @@ func (r *run) replay(t *testing.T) {
 	r.put(replay, found)
 }
 
-// writeRecord records so many entries as the agent does: of a turn, what is ordered on one line; each serial number that is
-// reserved, and each certificate, on one of its own. It gives the record's size.
+// writeRecord records so many entries as the agent does: of a batch, what is ordered on one line, the serial numbers that are
+// reserved on another, and the certificates on a third. It gives the record's size.
 func writeRecord(t *testing.T, dir string, entries int) int64 {
 	t.Helper()
 	var m meter
@@ -99,7 +99,7 @@ func writeRecord(t *testing.T, dir string, entries int) int64 {
 	const turn = 100
 	written := 0
 	for written < entries {
-		var ordered, made []ledger.Entry
+		var ordered, reserved, issued []ledger.Entry
 		for n := range turn {
 			number := written + n
 			unit := fmt.Sprintf("web/%d", number%5000)
@@ -109,16 +109,17 @@ func writeRecord(t *testing.T, dir string, entries int) int64 {
 			}
 			ordered = append(ordered, entry)
 			entry.Event, entry.Serial, entry.Subject = ledger.Reserved, fmt.Sprintf("41%032x", number), leaf.Subject.String()
-			made = append(made, entry)
+			reserved = append(reserved, entry)
 			entry.Event, entry.Names, entry.NotAfter, entry.Certificate = ledger.Issued, cert.NamesOf(leaf).List(), leaf.NotAfter, certificate
-			made = append(made, entry)
+			issued = append(issued, entry)
 		}
 		ordered = ordered[:min(len(ordered), entries-written)]
 		require.NoError(t, record.Append(ordered...))
 		written += len(ordered)
-		for _, entry := range made[:min(len(made), entries-written)] {
-			require.NoError(t, record.Append(entry))
-			written++
+		for _, batch := range [][]ledger.Entry{reserved, issued} {
+			batch = batch[:min(len(batch), entries-written)]
+			require.NoError(t, record.Append(batch...))
+			written += len(batch)
 		}
 	}
 	var size int64

@@ -3,10 +3,8 @@
 package disk
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -44,14 +42,6 @@ type Journal struct {
 	whole hash.Hash // SHA-256 over all of them
 	notes []string
 }
-
-// A line is exactly prefix, checksum, middle, JSON of the entries, suffix.
-const (
-	linePrefix = `{"sum":"`
-	lineMiddle = `","entries":`
-	lineSuffix = "}\n"
-	sumLength  = 32 // hexadecimal digits
-)
 
 // openJournal reads the journal. A last line that a crash tore is left out, with a note, and cut off by the next
 // Append; a damaged line before it is an error.
@@ -280,14 +270,14 @@ func (j *Journal) refresh() (torn bool, err error) {
 		j.shown.Unlock()
 		j.size, j.lines, j.sum, j.whole = 0, 0, "", sha256.New()
 	}
-	tail, err := j.readTail()
+	tail, err := j.readTail(size - j.size)
 	if err != nil {
 		return false, trouble("read", j.path, err)
 	}
 	return j.replay(tail)
 }
 
-func (j *Journal) readTail() ([]byte, error) {
+func (j *Journal) readTail(length int64) ([]byte, error) {
 	file, err := os.Open(j.path)
 	if err != nil {
 		return nil, err
@@ -296,32 +286,31 @@ func (j *Journal) readTail() ([]byte, error) {
 	if _, err := file.Seek(j.size, io.SeekStart); err != nil {
 		return nil, err
 	}
-	return io.ReadAll(file)
+	tail := make([]byte, length)
+	read, err := io.ReadFull(file, tail)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) { // it was cut meanwhile
+		err = nil
+	}
+	return tail[:read], err
 }
 
 // replay takes in lines. Only the last one can be torn, because each line is durable before the next is begun.
 func (j *Journal) replay(tail []byte) (torn bool, err error) {
-	for len(tail) > 0 {
-		line, rest, whole := bytes.Cut(tail, []byte("\n"))
-		batch, sum, err := decodeLine(j.sum, line)
-		if !whole {
-			err = errors.New("it does not end")
-		}
-		if err != nil && len(rest) == 0 {
-			note := fmt.Sprintf("%s: line %d was torn by a crash: %v; it is left out", j.path, j.lines+1, err)
+	for line := range decodeLines(j.sum, tail) {
+		if line.err != nil && line.last {
+			note := fmt.Sprintf("%s: line %d was torn by a crash: %v; it is left out", j.path, j.lines+1, line.err)
 			if len(j.notes) == 0 || j.notes[len(j.notes)-1] != note {
 				j.notes = append(j.notes, note)
 			}
 			return true, nil
 		}
-		if err != nil {
-			return false, j.damage(fmt.Errorf("line %d is damaged: %w", j.lines+1, err))
+		if line.err != nil {
+			return false, j.damage(fmt.Errorf("line %d is damaged: %w", j.lines+1, line.err))
 		}
-		if err := j.admissible(batch); err != nil {
+		if err := j.admissible(line.batch); err != nil {
 			return false, j.damage(fmt.Errorf("line %d contradicts those before it: %w", j.lines+1, err))
 		}
-		j.accept(batch, sum, tail[:len(line)+1])
-		tail = rest
+		j.accept(line.batch, line.sum, line.text)
 	}
 	return false, nil
 }
@@ -374,49 +363,4 @@ func (j *Journal) View(look func(*ledger.Ledger)) error {
 	defer j.shown.RUnlock()
 	look(&j.fold)
 	return nil
-}
-
-func encodeLine(before string, batch []ledger.Entry) (line []byte, sum string, err error) {
-	content, err := json.Marshal(batch)
-	if err != nil {
-		return nil, "", err
-	}
-	sum = checksum(before, content)
-	line = append(line, linePrefix+sum+lineMiddle...)
-	line = append(line, content...)
-	return append(line, lineSuffix...), sum, nil
-}
-
-// decodeLine reads a line without its newline.
-func decodeLine(before string, line []byte) (batch []ledger.Entry, sum string, err error) {
-	line, found := bytes.CutPrefix(line, []byte(linePrefix))
-	if !found || len(line) < sumLength {
-		return nil, "", errors.New("it has no checksum")
-	}
-	sum, line = string(line[:sumLength]), line[sumLength:]
-	line, found = bytes.CutPrefix(line, []byte(lineMiddle))
-	content, closed := bytes.CutSuffix(line, []byte(lineSuffix[:1]))
-	if !found || !closed {
-		return nil, "", errors.New("it has no entries")
-	}
-	if checksum(before, content) != sum {
-		return nil, "", errors.New("its checksum is wrong")
-	}
-	if err := json.Unmarshal(content, &batch); err != nil {
-		return nil, "", errors.New("its entries cannot be decoded")
-	}
-	for i := range batch {
-		batch[i].Time = batch[i].Time.UTC()
-		if !batch[i].NotAfter.IsZero() {
-			batch[i].NotAfter = batch[i].NotAfter.UTC()
-		}
-	}
-	return batch, sum, nil
-}
-
-func checksum(before string, content []byte) string {
-	sum := sha256.New()
-	_, _ = io.WriteString(sum, before+"\n")
-	_, _ = sum.Write(content)
-	return hex.EncodeToString(sum.Sum(nil))[:sumLength]
 }
