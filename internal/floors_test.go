@@ -62,6 +62,7 @@ func floors() rulebook {
 			"hooktool":   4,
 			"host":       4,
 			"httpd":      4,
+			"keystore":   4,
 			"launch":     4,
 			"takeover":   4,
 			"agent":      5,

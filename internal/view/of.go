@@ -157,10 +157,13 @@ func (b *builder) asked() {
 				asked.Denial = &denial
 			}
 		}
-		one := b.issued(asked)
-		b.view.Certificates = append(b.view.Certificates, one)
+		one, outcome := b.issued(asked), Granted
 		if !asked.Orphaned {
-			b.view.Requests = append(b.view.Requests, b.request(asked, one))
+			r := b.request(asked, one)
+			b.view.Requests, outcome = append(b.view.Requests, r), r.Outcome
+		}
+		if asked.Leaf != nil || outcome != Refused { // nothing is to come of a refusal
+			b.view.Certificates = append(b.view.Certificates, one)
 		}
 	}
 }

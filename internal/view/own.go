@@ -102,6 +102,7 @@ func (b *builder) recorded() {
 			ID: cmp.Or(entry.Ask, entry.Item), Application: entry.App, Unit: entry.Unit, Since: entry.Time.UTC(), Rule: entry.Rule,
 		}
 		r.Relation, r.Endpoint = b.relation(entry.Relation)
+		r.Dialect, r.Kind, r.CommonName, r.Hash = partsOf(entry.Ask)
 		r.refuse(dialect.Denial{Code: dialect.Code(entry.Code), Reason: entry.Reason, Item: entry.Item, Rule: entry.Rule})
 		b.view.Requests = append(b.view.Requests, r)
 	}
@@ -115,11 +116,8 @@ func (b *builder) recordedIssue(entry ledger.Entry) {
 	}
 	asked := provider.Asked{Leaf: leaf, Generation: entry.Generation, Renew: cert.RenewAt(leaf)}
 	asked.Ask.Relation, asked.Ask.App, asked.Ask.Unit = entry.Relation, entry.App, entry.Unit
-	asked.Ask.Dialect = dialect.Legacy
-	asked.Ask.Kind = cert.Kind(kindOf(leaf))
-	if strings.Contains(entry.Ask, "/csr/") {
-		asked.Ask.Dialect = dialect.CSR
-	}
+	spoken, kind, _, hash := partsOf(entry.Ask)
+	asked.Ask.Dialect, asked.Ask.Kind = dialect.Dialect(spoken), cert.Kind(cmp.Or(kind, kindOf(leaf)))
 	known, _ := b.record.Serial(entry.Serial)
 	if asked.Revoked = known.State == ledger.Revoked; asked.Revoked {
 		asked.Renew = time.Time{}
@@ -127,9 +125,21 @@ func (b *builder) recordedIssue(entry ledger.Entry) {
 	one := b.issued(asked)
 	r := b.request(asked, one)
 	r.ID, r.Since, r.CommonName, r.Names = entry.Ask, b.since[entry.Ask], one.CommonName, one.Names
-	if _, hash, found := strings.Cut(entry.Ask, "/csr/"); found {
-		one.Request, r.Hash = hash, hash
-	}
+	one.Request, r.Hash = hash, hash
 	b.view.Certificates = append(b.view.Certificates, one)
 	b.view.Requests = append(b.view.Requests, r)
+}
+
+// partsOf takes apart what dialect.AskID joins: which dialect, and there the kind and the common name, or the request's hash.
+func partsOf(ask string) (spoken, kind, commonName, hash string) {
+	parts := strings.SplitN(ask, "/", 5)
+	switch {
+	case len(parts) == 3 && parts[1] == string(dialect.CSR):
+		return parts[1], "", "", parts[2]
+	case len(parts) == 3 && parts[1] == string(dialect.Legacy):
+		return parts[1], parts[2], "", ""
+	case len(parts) == 5 && parts[1] == string(dialect.Legacy):
+		return parts[1], parts[3], parts[4], ""
+	}
+	return "", "", "", ""
 }

@@ -152,6 +152,8 @@ func TestWhatIsSeenOfAnAuthority(t *testing.T) {
 	require.Contains(t, states, "etcd  client global-client")
 	require.Equal(t, "csr", states["web web/0 server web-0.example.com"].Dialect)
 
+	require.NotContains(t, states, "etcd etcd/1 client system:masters", "nothing is to come of a refusal")
+
 	outcomes := map[string]view.Request{}
 	for _, one := range found.Requests {
 		outcomes[one.Unit+" "+one.CommonName+one.Item] = one
