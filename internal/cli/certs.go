@@ -139,7 +139,7 @@ func selected(v view.View, word string) []view.Certificate {
 	number := len(digits) >= least && strings.Trim(digits, "0123456789abcdef") == ""
 	return slices.DeleteFunc(slices.Clone(v.Certificates), func(one view.Certificate) bool {
 		switch {
-		case one.Serial == "":
+		case one.Serial == "" || word == "":
 			return true
 		case number && (strings.HasPrefix(one.Serial, digits) || strings.HasPrefix(strings.TrimLeft(one.SHA256, "0"), digits)):
 			return false

@@ -111,7 +111,20 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(p.agentCommand(), p.auditCommand(), p.authorityCommand(), p.certsCommand(), p.expiringCommand(), p.hookCommand(),
 		p.policyCommand(), p.requestsCommand(), p.sandboxCommand(), p.statusCommand(), p.takeoverCommand(), p.vaultPolicyCommand(),
 		p.vaultSetupCommand(), p.versionCommand())
+	completeForShells(root)
 	return root
+}
+
+// completeForShells has scripts made for the shells that a unit's machine has.
+func completeForShells(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, command := range root.Commands() {
+		for _, shell := range command.Commands() {
+			if shell.Name() == "powershell" {
+				command.RemoveCommand(shell)
+			}
+		}
+	}
 }
 
 // noArgs refuses arguments as wrong usage.
