@@ -78,6 +78,9 @@ func (l *looking) view(ctx context.Context) (view.View, error) {
 	case found.Trouble != "":
 		fmt.Fprintf(p.stderr, "signet: the last turn failed, and this is of the one before, at %s: %s\n", instant(found.Turn), found.Trouble)
 	}
+	if !found.Leader && found.Source == view.FromAgent && len(found.Authorities) > 0 {
+		fmt.Fprintf(p.stderr, "signet: %s does not lead: answers in the CSR dialect and most refusals are seen by the leader only\n", found.Unit)
+	}
 	return found, nil
 }
 

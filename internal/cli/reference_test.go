@@ -30,7 +30,7 @@ func TestTheReferenceIsOfTheCommands(t *testing.T) {
 		require.NoError(t, os.RemoveAll(filepath.Join(docs, "man")))
 		for name, text := range made {
 			path := filepath.Join(docs, name)
-			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755)) //nolint:gosec // part of the checkout
+			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))  //nolint:gosec // part of the checkout
 			require.NoError(t, os.WriteFile(path, []byte(text), 0o644)) //nolint:gosec // likewise
 		}
 	}
@@ -98,7 +98,9 @@ func runnable(root *cobra.Command) []*cobra.Command {
 	return slices.DeleteFunc(documented(root), func(command *cobra.Command) bool { return len(command.Commands()) > 0 })
 }
 
-func anchor(command *cobra.Command) string { return strings.ReplaceAll(command.CommandPath(), " ", "-") }
+func anchor(command *cobra.Command) string {
+	return strings.ReplaceAll(command.CommandPath(), " ", "-")
+}
 
 func describeCommand(w io.Writer, command *cobra.Command) {
 	long := command.Long

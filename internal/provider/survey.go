@@ -166,6 +166,7 @@ func (s *step) surveyUnserved(relation juju.Relation) {
 		return
 	}
 	relation = s.shelf.restore(relation)
+	defer s.surveyOrphans(relation)
 	reading, published := dialect.Read(relation), dialect.NewIndex(relation)
 	s.writtenMakers(relation.ID).attribute(reading.Asks)
 	asks := reading.Asks

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -106,7 +107,7 @@ func (b *builder) relation(id int) (key, endpoint string) {
 	if known, found := b.relations[id]; found {
 		return known.Key(), known.Endpoint.Name
 	}
-	return fmt.Sprintf(":%d", id), ""
+	return strconv.Itoa(id), ""
 }
 
 // certificate is what a certificate says of itself.

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -44,14 +45,14 @@ func (m *model) Commit(_ context.Context, changes juju.Changes) error {
 
 // scene is a unit that leads, with a CA, a disk and relations with etcd (legacy dialect) and web (CSR dialect).
 type scene struct {
-	t     *testing.T
+	t     testing.TB
 	model *model
 	unit  *agent.Unit
 	root  string
 	now   time.Time
 }
 
-func newScene(t *testing.T) *scene {
+func newScene(t testing.TB) *scene {
 	t.Helper()
 	s := &scene{t: t, root: filepath.Join(t.TempDir(), "state"), now: time.Now()}
 	folder, err := disk.OpenOn(s.root, func(op disk.Op) error {
@@ -88,7 +89,7 @@ func newScene(t *testing.T) *scene {
 }
 
 // requests is a databag with a request for a server's certificate.
-func requests(t *testing.T, name string) juju.Bag {
+func requests(t testing.TB, name string) juju.Bag {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -255,4 +256,129 @@ func TestTheDiskTellsWhatWasIssued(t *testing.T) {
 		}
 		require.Equal(t, 1, refused, source)
 	}
+}
+
+func (s *scene) act(name string, params map[string]any) {
+	s.t.Helper()
+	outcome, err := s.unit.Act(context.Background(), juju.Action{Name: name, Params: params})
+	require.NoError(s.t, err)
+	require.Empty(s.t, outcome.Result.Failure)
+}
+
+func TestARolloverIsSeenInEachPhase(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.turn()
+	roles := func(v view.View) string {
+		var all []string
+		for _, one := range v.Authorities {
+			all = append(all, one.Role)
+		}
+		return strings.Join(all, " ")
+	}
+	require.Equal(t, "signing", roles(s.view()))
+	s.act("rotate-ca", map[string]any{})
+	found := s.view()
+	require.Equal(t, "trusting", found.Rollover.Phase)
+	require.Equal(t, "signing trusted", roles(found))
+	require.Contains(t, found.Rollover.Note, "CA 2 is to be trusted")
+	s.act("rotate-ca", map[string]any{"step": "pause"})
+	require.True(t, s.view().Rollover.Paused)
+	s.act("rotate-ca", map[string]any{"step": "advance"})
+	found = s.view()
+	require.Equal(t, "replacing", found.Rollover.Phase)
+	require.Equal(t, "signing retiring", roles(found))
+	require.Equal(t, 2, found.Authorities[0].Generation)
+	require.False(t, found.Authorities[1].Until.IsZero())
+	events := map[view.Event]bool{}
+	for _, one := range found.Renewals {
+		events[one.Event] = true
+	}
+	require.True(t, events[view.Retires] && events[view.CAExpires] && events[view.Renews], found.Renewals)
+}
+
+// What another unit decides this one does not know, but what it publishes for it.
+func TestAUnitThatDoesNotLeadSeesWhatItPublishes(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.turn()
+	for i := range s.model.snap.Relations {
+		if s.model.snap.Relations[i].Endpoint.Role != juju.Peers {
+			s.model.snap.Relations[i].OwnApp = nil // which the leader alone can read
+		}
+	}
+	s.model.snap.Leader = false
+	s.turn()
+	found := s.view()
+	require.False(t, found.Leader || found.Signing)
+	states := map[string]view.State{}
+	for _, one := range found.Certificates {
+		states[one.Unit+" "+one.CommonName] = one.State
+	}
+	require.Equal(t, view.Valid, states["etcd/0 etcd-0.example.com"])
+	require.Equal(t, view.Valid, states[" global-client"])
+	require.Equal(t, view.Waiting, states["web/0 web-0.example.com"], "its certificate is in the application's databag")
+	require.Len(t, found.Authorities, 1)
+}
+
+// A CA that another one shall certify is seen, and the requests wait for it.
+func TestRequestsWaitForACA(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.model.snap.Config["authority"] = "intermediate"
+	s.turn()
+	found := s.view()
+	require.Equal(t, "requested", found.Authorities[0].Role)
+	waiting := 0
+	for _, one := range found.Requests {
+		if one.Outcome == view.InWaiting {
+			waiting++
+		}
+	}
+	require.Positive(t, waiting)
+	require.False(t, found.Signing)
+}
+
+// What nobody asks for any more, and stands there still, is shown as such.
+func TestWhatNobodyAsksForIsSeen(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.turn()
+	delete(s.model.snap.Relations[1].RemoteUnits, "etcd/0")
+	s.model.snap.Leader = false // so that nobody withdraws it
+	s.turn()
+	found := s.view()
+	orphans := 0
+	for _, one := range found.Certificates {
+		if one.Orphaned {
+			orphans++
+			require.Equal(t, "etcd-0.example.com", one.CommonName)
+			require.Equal(t, "etcd/0", one.Unit)
+			require.Equal(t, "server", one.Kind)
+		}
+	}
+	require.Equal(t, 1, orphans)
+}
+
+// One agent serves thousands of units; what they ask for is shown within the time that a person waits.
+func BenchmarkViewOf1000(b *testing.B) {
+	const units = 1000
+	s := newScene(b)
+	remote := map[string]juju.Bag{}
+	for i := range units {
+		remote[fmt.Sprintf("web/%d", i)] = requests(b, fmt.Sprintf("web-%d.example.com", i))
+	}
+	s.model.snap.Relations[2].RemoteUnits = remote
+	for range 2 {
+		s.turn()
+	}
+	b.ResetTimer()
+	var found view.View
+	for b.Loop() {
+		found = s.view()
+	}
+	text, err := json.Marshal(found)
+	require.NoError(b, err)
+	b.ReportMetric(float64(len(found.Certificates)), "certificates")
+	b.ReportMetric(float64(len(text))/(1<<20), "MiB")
 }
