@@ -360,6 +360,17 @@ func TestWhatNobodyAsksForIsSeen(t *testing.T) {
 	require.Equal(t, 1, orphans)
 }
 
+// Who looks at a turn in which an operator did something does not do it again.
+func TestAnActionIsNotDoneAgainByLooking(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.model.snap.Relations = s.model.snap.Relations[:1] // nobody holds a certificate, so that a second advance would end it all
+	s.turn()
+	s.act("rotate-ca", map[string]any{})
+	s.act("rotate-ca", map[string]any{"step": "advance"})
+	require.Len(t, s.view().Authorities, 2)
+}
+
 // One agent serves thousands of units; what they ask for is shown within the time that a person waits.
 func BenchmarkViewOf1000(b *testing.B) {
 	const units = 1000
