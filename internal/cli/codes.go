@@ -3,6 +3,8 @@
 package cli
 
 import (
+	"slices"
+
 	"github.com/signet-charm/signet/internal/dialect"
 )
 
@@ -25,6 +27,11 @@ func explain(code string) (explanation, bool) {
 
 // explanations are all codes of refusals, in the order in which package dialect has them.
 func explanations() []explanation {
+	return slices.Concat(explanationsOfRequests(), explanationsOfAnswers())
+}
+
+// explanationsOfRequests are those of what is wrong with a request, or with who makes it.
+func explanationsOfRequests() []explanation {
 	return []explanation{
 		{
 			dialect.Malformed, "what stands in the databag is not what the dialect allows there, so that it never became a request",
@@ -74,6 +81,12 @@ func explanations() []explanation {
 			dialect.WrongUnit, "unit_name says that it is another unit than Juju says",
 			"mend the charm: a unit may ask under its own name only; across models, under any that ends in its own number",
 		},
+	}
+}
+
+// explanationsOfAnswers are those of what the authority does not give, or cannot give now.
+func explanationsOfAnswers() []explanation {
+	return []explanation{
 		{
 			dialect.Revoked, "the certificate was revoked for good, or the request's key is compromised; no other is issued for the same",
 			"to serve it again, remove the relation and add it anew, or have the charm make a new key",

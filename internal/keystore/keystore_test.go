@@ -29,7 +29,7 @@ import (
 // content is a certificate with its key and its CA.
 func content(t *testing.T) keystore.Content {
 	t.Helper()
-	make := func(name string, isCA bool, parent *x509.Certificate, signer crypto.Signer) (*x509.Certificate, *ecdsa.PrivateKey) {
+	certify := func(name string, isCA bool, parent *x509.Certificate, signer crypto.Signer) (*x509.Certificate, *ecdsa.PrivateKey) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		require.NoError(t, err)
 		template := &x509.Certificate{
@@ -45,8 +45,8 @@ func content(t *testing.T) keystore.Content {
 		require.NoError(t, err)
 		return parsed, key
 	}
-	ca, signer := make("the CA", true, nil, nil)
-	leaf, key := make("leaf", false, ca, signer)
+	ca, signer := certify("the CA", true, nil, nil)
+	leaf, key := certify("leaf", false, ca, signer)
 	text, err := cert.EncodeKey(key)
 	require.NoError(t, err)
 	return keystore.Content{Name: "leaf", Key: text, Chain: []*x509.Certificate{leaf}, Trust: []*x509.Certificate{ca}}
