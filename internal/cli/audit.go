@@ -38,14 +38,13 @@ func (p *program) auditCommand() *cobra.Command {
 	return command
 }
 
-// record is which journal a command is about, and how it answers.
-type record struct{ stateDir, journal, output string }
+// record is which journal a command is about.
+type record struct{ stateDir, journal string }
 
 func (r *record) flags(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&r.stateDir, "state-dir", "", "the unit's own state folder (default: the only one in "+statesDir+")")
 	flags.StringVar(&r.journal, "journal", "", "the journal itself, or a copy of it")
-	flags.StringVarP(&r.output, "output", "o", "text", "text or json")
 }
 
 // checkOutput checks the flag -o.
@@ -58,9 +57,6 @@ func checkOutput(output string) error {
 
 // path finds the journal.
 func (r *record) path(lookup func(string) string) (string, error) {
-	if err := checkOutput(r.output); err != nil {
-		return "", err
-	}
 	switch {
 	case r.journal != "" && r.stateDir != "":
 		return "", fmt.Errorf("%w: give --journal or --state-dir, not both", errUsage)
@@ -81,7 +77,7 @@ func (r *record) path(lookup func(string) string) (string, error) {
 func (p *program) verifyCommand() *cobra.Command {
 	var about record
 	var checkpoints, authorities []string
-	var unit string
+	var unit, output string
 	command := &cobra.Command{
 		Use:   "verify",
 		Short: "Find out whether the record is as it was written",
@@ -93,6 +89,9 @@ func (p *program) verifyCommand() *cobra.Command {
 			"  juju debug-log --replay --no-tail --include signet/0 | signet audit verify --journal journal --checkpoint -",
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
 			path, err := about.path(p.lookup)
 			if err != nil {
 				return err
@@ -108,13 +107,14 @@ func (p *program) verifyCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%w: %w", errUnread, err)
 			}
-			return p.showFindings(about.output, path, findings)
+			return p.showFindings(output, path, findings)
 		},
 	}
 	about.flags(command)
 	flags := command.Flags()
 	flags.StringArrayVar(&checkpoints, "checkpoint", nil, "a text in which checkpoints stand that were kept elsewhere, - for the standard input")
 	flags.StringArrayVar(&authorities, "ca", nil, "certificates (PEM) of the CA whose checkpoints are to be believed")
+	flags.StringVarP(&output, "output", "o", "text", "text or json")
 	flags.StringVar(&unit, "unit", "", "whose record it is (default: the unit that its checkpoints name)")
 	return command
 }
@@ -220,14 +220,24 @@ func moment(at time.Time) string {
 
 func (p *program) tailCommand() *cobra.Command {
 	var about record
+	var o output
 	var number int
 	var everything bool
 	command := &cobra.Command{
-		Use:     "tail",
-		Short:   "Print the last decisions",
+		Use:   "tail",
+		Short: "Print the last decisions",
+		Long: "tail prints who was given or refused what, what was revoked, and what operators did. In JSON each decision is a line of its\n" +
+			"own. A record that is not sound is shown as far as it can be believed." +
+			"\n\nIt ends with 0 when all went well, 1 when the record is not sound, 2 for wrong usage, 3 when it cannot be read.",
 		Example: "  juju ssh signet/0 sudo /var/lib/juju/agents/unit-signet-0/charm/dispatch audit tail",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if o.format == "text" { // as it was called before
+				o.format = "table"
+			}
+			if err := o.check(); err != nil {
+				return err
+			}
 			path, err := about.path(p.lookup)
 			if err != nil {
 				return err
@@ -242,10 +252,10 @@ func (p *program) tailCommand() *cobra.Command {
 			entries := slices.DeleteFunc(slices.Clone(found.Recorded), func(e ledger.Entry) bool {
 				return !everything && (e.Event == ledger.Ordered || e.Event == ledger.Reserved || e.Event == ledger.Submitted)
 			})
-			if about.output == "text" {
+			if o.format != "json" {
 				nameRevoked(entries, found.Recorded)
 			}
-			if err := p.printEntries(about.output, entries[max(0, len(entries)-number):]); err != nil {
+			if err := p.printEntries(o, entries[max(0, len(entries)-number):]); err != nil {
 				return err
 			}
 			if !found.Sound() {
@@ -255,13 +265,14 @@ func (p *program) tailCommand() *cobra.Command {
 		},
 	}
 	about.flags(command)
+	o.flags(command)
 	command.Flags().IntVarP(&number, "lines", "n", 20, "how many")
 	command.Flags().BoolVar(&everything, "all", false, "the steps before a certificate is issued as well")
 	return command
 }
 
-func (p *program) printEntries(output string, entries []ledger.Entry) error {
-	if output == "json" {
+func (p *program) printEntries(o output, entries []ledger.Entry) error {
+	if o.format == "json" {
 		encoder := json.NewEncoder(p.stdout)
 		for _, entry := range entries {
 			if err := encoder.Encode(entry); err != nil {
@@ -270,13 +281,22 @@ func (p *program) printEntries(output string, entries []ledger.Entry) error {
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TIME\tEVENT\tWHO\tWHAT\tRULE\tCODE\tSERIAL")
-	for _, entry := range entries {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", moment(entry.Time), entry.Event, shown(who(entry), 40), shown(what(entry), 120),
-			shown(entry.Rule, 40), shown(entry.Code, 30), shown(entry.Serial, 40))
+	return show(p, o, entryColumns(), entries)
+}
+
+func entryColumns() []column[ledger.Entry] {
+	return []column[ledger.Entry]{
+		{name: "time", text: func(e ledger.Entry) string { return moment(e.Time) }},
+		{name: "event", text: func(e ledger.Entry) string { return string(e.Event) }},
+		{name: "who", most: 40, text: who},
+		{name: "what", most: 120, text: what},
+		{name: "rule", most: 40, text: func(e ledger.Entry) string { return e.Rule }},
+		{name: "code", most: 30, text: func(e ledger.Entry) string { return e.Code }},
+		{name: "serial", most: 40, text: func(e ledger.Entry) string { return e.Serial }},
+		{name: "relation", wide: true, text: func(e ledger.Entry) string { return generation(e.Relation) }},
+		{name: "ca", wide: true, text: func(e ledger.Entry) string { return generation(e.Generation) }},
+		{name: "not-after", wide: true, text: func(e ledger.Entry) string { return instant(e.NotAfter) }},
 	}
-	return table.Flush()
 }
 
 // nameRevoked says of revocations whose certificate it was, where this record has its issue.

@@ -54,7 +54,7 @@ func TestARecordThatCannotBeReadIsNotUnsound(t *testing.T) {
 		for path, code := range map[string]int{empty: 0, changed: 1, "": 2, filepath.Join(folder, "absent"): 3, folder: 3} {
 			args := []string{"signet", "audit", command, "--journal", path}
 			if path == "" {
-				args = append(args, "--output", "yaml")
+				args = append(args, "--output", "xml")
 			}
 			var said strings.Builder
 			p := &program{args: args, lookup: func(string) string { return "" }, stdin: strings.NewReader(""), stdout: io.Discard, stderr: &said}

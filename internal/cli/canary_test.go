@@ -83,7 +83,7 @@ func (s *story) sweep() error {
 func (s *story) secrets() map[string]string {
 	found := map[string]string{}
 	note := func(what, text string) {
-		public := publicHalf(text)
+		public := publicHalves(text)
 		for i, line := range strings.Split(text, "\n") {
 			if decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(line)); err == nil && bytes.Contains(public, decoded) {
 				continue // a certificate may hold the same, at the same place of a line
@@ -127,19 +127,17 @@ func (s *story) secrets() map[string]string {
 	return found
 }
 
-// publicHalf gives what a key in PEM says that its certificate says as well; nothing of what is no key.
-func publicHalf(text string) []byte {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return nil
+// publicHalves give what keys in PEM say that their certificates say as well; nothing of what is no key.
+func publicHalves(text string) []byte {
+	var halves []byte
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if signer, ok := key.(crypto.Signer); err == nil && ok {
+			public, _ := x509.MarshalPKIXPublicKey(signer.Public())
+			halves = append(halves, public...)
+		}
 	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	signer, ok := key.(crypto.Signer)
-	if err != nil || !ok {
-		return nil
-	}
-	public, _ := x509.MarshalPKIXPublicKey(signer.Public())
-	return public
+	return halves
 }
 
 // openTexts are all that others than root may come to see: logs, statuses, unit states, databags but for the keys that the

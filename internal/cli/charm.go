@@ -59,6 +59,9 @@ func (p *program) placeOf(unit, charmDir string) place {
 	}
 }
 
-func (pl place) socket() string { return filepath.Join(pl.stateDir, "agent.sock") }
+// socketName is where a state folder has its agent's socket.
+const socketName = "agent.sock"
+
+func (pl place) socket() string { return filepath.Join(pl.stateDir, socketName) }
 
 func (pl place) service() string { return "signet-" + dashed(pl.unit) }

@@ -82,7 +82,7 @@ func (p *program) run(ctx context.Context) int {
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(p.stderr, "signet: %v\nrun: signet --help\n", err)
 		return 2
-	case errors.Is(err, errUnread):
+	case errors.Is(err, errUnread), errors.Is(err, errUnseen):
 		fmt.Fprintf(p.stderr, "signet: %v\n", err)
 		return 3
 	default:
@@ -113,9 +113,23 @@ func (p *program) root() *cobra.Command {
 	root.SetErr(p.stderr)
 	root.SetIn(p.stdin)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(p.agentCommand(), p.auditCommand(), p.hookCommand(), p.policyCommand(), p.sandboxCommand(), p.takeoverCommand(),
-		p.vaultPolicyCommand(), p.vaultSetupCommand(), p.versionCommand())
+	root.AddCommand(p.agentCommand(), p.auditCommand(), p.authorityCommand(), p.certsCommand(), p.expiringCommand(), p.hookCommand(),
+		p.policyCommand(), p.requestsCommand(), p.sandboxCommand(), p.statusCommand(), p.takeoverCommand(), p.vaultPolicyCommand(),
+		p.vaultSetupCommand(), p.versionCommand())
+	completeForShells(root)
 	return root
+}
+
+// completeForShells has scripts made for the shells that a unit's machine has.
+func completeForShells(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, command := range root.Commands() {
+		for _, shell := range command.Commands() {
+			if shell.Name() == "powershell" {
+				command.RemoveCommand(shell)
+			}
+		}
+	}
 }
 
 // noArgs refuses arguments as wrong usage.

@@ -270,13 +270,6 @@ func (p *play) settle() agent.Outcome {
 	return agent.Outcome{}
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // act runs an action as an operator does: who is told that it failed, or nothing, looks, and runs it again unless it is
 // done.
 func (p *play) act(done func(*play) bool, name string, params ...any) {

@@ -12,7 +12,7 @@ import (
 const ownUmask = 0o077
 
 // guardsKeys reports whether the program may come to hold private keys: as a hook, an action or the agent, and where it
-// reads other programs' CAs. The embedded Juju does not: it starts hooks and agents that do.
+// reads other programs' CAs, or exports what it has itself. The embedded Juju does not: it starts hooks and agents that do.
 func (p *program) guardsKeys() bool {
 	if p.startedByJuju() {
 		return true
@@ -21,7 +21,7 @@ func (p *program) guardsKeys() bool {
 		return false
 	}
 	switch p.args[1] {
-	case "agent", "hook", "takeover":
+	case "agent", "certs", "certificates", "hook", "takeover":
 		return true
 	}
 	return false

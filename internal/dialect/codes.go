@@ -11,6 +11,14 @@ const (
 	wireOther       = 999
 )
 
+// Codes are all codes, in the order of their declaration.
+func Codes() []Code {
+	return []Code{
+		Malformed, TooLarge, TooMany, BadSignature, WeakKey, BadName, BadIP, BadWildcard, BadIdentity, BadUsage, BadExtension, WrongUnit,
+		Revoked, Repeated, CANotAllowed, DialectOff, Unsignable, NoAuthority, NotSigned,
+	}
+}
+
 // Temporary reports whether the same ask may well be granted later without anybody changing it, so that what it has
 // now is not taken from it.
 func (c Code) Temporary() bool { return c == NoAuthority || c == NotSigned || c == Repeated }

@@ -66,6 +66,7 @@ func (s *step) putOff(app, unit string, why verdict) bool {
 		return false
 	}
 	s.pace.put++
+	s.deferred = at
 	s.wake(at)
 	return true
 }

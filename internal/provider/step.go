@@ -86,6 +86,9 @@ type step struct {
 	login *order.Vault         // what reaches Vault, once it is gathered
 	asked map[order.ID]bool    // what Vault is asked in this turn
 	heard map[int]order.Answer // what it said of its CAs, by generation
+
+	overview *Overview // what is seen on the way; nil unless somebody wants to know
+	deferred time.Time // until when the renewal that was just looked at is put off
 }
 
 // retry is when an order that failed or is pending is given again.
@@ -95,19 +98,27 @@ const retry = 5 * time.Minute
 // gave. It is total, deterministic and idempotent.
 func (m *Memory) Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {
 	defer m.pass(snap)
+	s := m.newStep(now, snap, settings, answers)
+	s.decide()
+	return s.decision
+}
+
+func (m *Memory) newStep(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) *step {
 	settings.Policy.Provider = snap.Application()
-	s := &step{
+	return &step{
 		now: now, snap: snap, settings: settings, memory: m, answers: order.ByID(answers), keys: map[int]cert.Key{}, withheld: map[string]bool{},
 		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}}, decided: map[string]bool{}, denied: map[string]int{},
 		resting: map[int]*rest{},
 	}
-	if !settings.Authority {
+}
+
+func (s *step) decide() {
+	if !s.settings.Authority {
 		s.reportLeftovers()
-		return s.decision
+		return
 	}
 	s.serve()
 	s.audit()
-	return s.decision
 }
 
 func (s *step) serve() {
