@@ -91,13 +91,16 @@ func New(config Config) *Embedded {
 // Carry carries out one order. The same order at the same time is carried once. An order of another kind fails with
 // the code "not-carried"; an order that its context ends before anything was done is pending.
 func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
+	if sign, ok := o.(order.Sign); ok && sign.Signer.Hand != nil && sign.Signer.Hand.Certificate != "" {
+		return e.SignElsewhere(ctx, sign, byHand{sign.Signer.Hand.Certificate})
+	}
 	id := o.ID()
 	leave, err := e.enter(ctx, id)
 	if err != nil {
 		return order.Answer{Order: id, State: order.Pending}
 	}
 	defer leave()
-	var answer order.Answer
+	answer := order.Answer{State: order.Done}
 	switch o := o.(type) {
 	case order.CreateAuthority:
 		answer, err = e.create(id, o)
@@ -114,7 +117,9 @@ func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
 	case order.SignRecord:
 		answer.Checkpoint, err = e.checkpoint(id, o)
 	case order.Sign:
-		if answer, err = e.sign(id, o); err != nil {
+		if o.Signer.Hand != nil {
+			answer, err = e.petition(id, o)
+		} else if answer, err = e.sign(id, o); err != nil {
 			err = e.remember(id, o, err)
 		}
 	default:
@@ -123,7 +128,9 @@ func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
 	if err != nil {
 		return order.Answer{Order: id, State: order.Failed, Failure: order.FailureOf(err)}
 	}
-	answer.Order, answer.State = id, order.Done
+	if answer.Order = id; answer.State == "" {
+		answer.State = order.Done
+	}
 	return answer
 }
 

@@ -26,6 +26,7 @@ func (s *step) act() {
 	act, known := map[string]func(*juju.Config){
 		"get-csr": s.actGetCSR, "upload-signed-csr": s.actUpload, "rotate-ca": s.actRotate, "get-root-ca": s.actRoot,
 		"revoke": s.actRevoke, "import-ca": s.actImport, "checkpoint": s.actCheckpoint,
+		"provide-certificate": s.actProvide, "get-outstanding-certificate-requests": s.actOutstanding,
 		"backup": s.actBackup, "restore": s.actRestore, "list-backups": s.actListBackups, "delete-backup": s.actDeleteBackup,
 	}[s.snap.Action.Name]
 	switch {
@@ -44,7 +45,7 @@ func (s *step) act() {
 		s.decision.Orders = nil
 		s.fail("parameter %s: %s: see juju actions %s", params.Errors[0].Option, params.Errors[0].Reason, s.snap.Application())
 	}
-	if result := s.decision.Result; result == nil || result.Failure != "" {
+	if result := s.decision.Result; s.late == nil && (result == nil || result.Failure != "") {
 		s.damaged = damaged
 		s.takeBack()
 	}
@@ -89,6 +90,10 @@ func (s *step) actGetCSR(params *juju.Config) {
 	}
 	if organization := params.Text("organization", ""); organization != "" {
 		subject.Organizations = []string{organization}
+	}
+	if s.settings.Hand {
+		s.fail("authority=manual: an operator signs with a CA that is made elsewhere: run provide-certificate with its ca-certificate")
+		return
 	}
 	waiting := s.record.Next
 	if s.record.Current.Generation > 0 && s.record.Current.Certificate == "" {
@@ -155,7 +160,7 @@ func (s *step) freeGeneration() int {
 // unit is shown may be less than there is.
 func (s *step) unused() bool {
 	for key := range s.peers.OwnApp {
-		if strings.HasPrefix(key, SealedPrefix) {
+		if strings.HasPrefix(key, SealedPrefix) && !strings.HasPrefix(key, heldPrefix) {
 			return false
 		}
 	}
@@ -232,6 +237,9 @@ func (s *step) actRotate(params *juju.Config) {
 	switch {
 	case step == "start" && s.record.Next != nil:
 		s.fail("a rollover to CA %d is under way: %s", s.record.Next.Generation, s.rolloverNote())
+		return
+	case step == "start" && s.settings.Hand:
+		s.fail("authority=manual: the next CA is made elsewhere: run provide-certificate with its ca-certificate alone, and a rollover begins")
 		return
 	case step == "start":
 		if !s.beginRollover(cert.Subject{}) {

@@ -237,7 +237,7 @@ func (s *step) recordRoles() {
 // peer databag: who rewrites the record on this machine does not reach what others were told.
 func (s *step) keepCheckpoint() {
 	text := s.snap.Local[CheckpointKey]
-	if since, grown := s.uncovered(); grown && s.signing && s.current.Vault == nil {
+	if since, grown := s.uncovered(); grown && s.signing && !s.keyless() {
 		wanted, due := s.signRecord(since), since.Add(checkpointEvery)
 		switch answer := s.answers[wanted.ID()]; {
 		case answer.State == order.Done: // also where an action wanted it
@@ -281,6 +281,10 @@ func (s *step) actCheckpoint(*juju.Config) {
 	}
 	if s.current.Vault != nil {
 		s.fail("Vault keeps the CA's key, and signs certificates only: have an audit device of Vault's keep the record")
+		return
+	}
+	if s.current.Hand {
+		s.fail("the CA's key is not here, so nothing here can be signed with it: keep a copy of the record on another machine")
 		return
 	}
 	if since, grown := s.uncovered(); grown {

@@ -47,7 +47,7 @@ func (s *step) actBackup(params *juju.Config) {
 		}
 	}
 	for _, one := range s.record.slots() {
-		if one.Vault != nil { // whose own backup has the key
+		if one.Vault != nil || one.Hand { // whose own backup has the key
 			continue
 		}
 		key, ok := s.keyFor(*one)

@@ -98,7 +98,11 @@ func holds(reason cert.Reason, ask dialect.Ask) bool {
 
 // urgent reports whether a tenth of its life, or less, is left to a certificate.
 func (s *step) urgent(leaf *x509.Certificate) bool {
-	return !s.now.Before(leaf.NotAfter.Add(-leaf.NotAfter.Sub(leaf.NotBefore) / 10))
+	return !s.now.Before(urgentAt(leaf))
+}
+
+func urgentAt(leaf *x509.Certificate) time.Time {
+	return leaf.NotAfter.Add(-leaf.NotAfter.Sub(leaf.NotBefore) / 10)
 }
 
 // says reports whether a certificate says what is asked for. What another program issued before this one took its CA over

@@ -73,7 +73,7 @@ func (s *step) common(relation juju.Relation, published *dialect.Index) *dialect
 	if denial != nil {
 		s.denials = append(s.denials, *denial)
 	}
-	if client.Issued.Certificate == "" {
+	if client.Issued.Certificate == "" && (!s.byHand() || s.current.slot == nil) {
 		return nil
 	}
 	return &dialect.Common{Trust: s.trusted(), Chain: s.commonChain(), Client: client.Issued}
@@ -105,6 +105,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		case verdict.keep:
 			s.note(ask, current, terms)
 			s.wake(verdict.renew)
+			s.renewal = juju.Earliest(s.renewal, verdict.renew)
 			return s.dress(ask, current), nil
 		case verdict.held:
 			s.withheld[verdict.serial] = true
@@ -115,7 +116,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 			return s.dress(ask, current), s.withoutSigner(ask, current)
 		case !terms.verdict.Allowed():
 			return s.leave(ask, current), s.refused(ask, terms.verdict.Refusals[0])
-		case s.putOff(ask, verdict):
+		case !s.byHand() && s.putOff(ask, verdict):
 			return s.dress(ask, current), nil
 		}
 		if weak := terms.weakness(); weak != nil {
@@ -132,7 +133,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		if denial := s.tooOften(ask, wanted, verdict); denial != nil {
 			return s.dress(ask, current), denial
 		}
-		answer, done := s.obtain(wanted)
+		answer, done := s.certify(ask, wanted, current)
 		if answer.State != "" {
 			s.signed++
 		}
@@ -205,6 +206,9 @@ func (s *step) chain() []*x509.Certificate {
 
 // unsigned notes that an order is not done: given just now, pending, or failed.
 func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer) *dialect.Denial {
+	if s.byHand() && answer.State != order.Failed { // an operator is waited for
+		return nil
+	}
 	switch answer.State {
 	case order.Failed:
 		if answer.Failure.Final() {

@@ -92,7 +92,7 @@ func (s *step) sign(ask dialect.Ask, spec cert.Spec, why verdict) order.Sign {
 // points are the URLs at which the revocation lists, the responder and the certificate of the current CA are to be
 // found: those of the option, else of every unit that says where it can be reached; none where nothing is served.
 func (s *step) points() cert.Points {
-	if s.settings.Listen == "" || s.current.slot == nil || s.current.Vault != nil { // Vault puts its own (config/urls)
+	if s.settings.Listen == "" || s.current.slot == nil || s.current.Vault != nil || s.current.Hand { // Vault puts its own (config/urls)
 		return cert.Points{}
 	}
 	var points cert.Points

@@ -47,6 +47,7 @@ func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 	bags := map[int]juju.OwnBags{}
 	maps.Copy(bags, authority.Bags)
 	maps.Copy(bags, consumer.Bags)
+	share(snap, state, bags)
 	reports := slices.Concat(config.reports, authority.Reports, consumer.Reports)
 	if trouble := snap.Local[TroubleKey]; trouble != "" {
 		reports = append(reports, juju.Status{Level: juju.Waiting, Message: "only hooks do the work, so renewals may be late: " + trouble})
