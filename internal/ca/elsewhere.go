@@ -63,7 +63,9 @@ func (e *Embedded) SignElsewhere(ctx context.Context, o order.Sign, at Elsewhere
 	defer leave()
 	answer, err := e.signElsewhere(ctx, id, o, at)
 	if err != nil {
-		err = e.remember(id, o, err)
+		if o.Signer.Hand == nil || !o.Signer.Hand.Trial {
+			err = e.remember(id, o, err)
+		}
 		return order.Answer{Order: id, State: order.Failed, Failure: order.FailureOf(err)}
 	}
 	answer.Order, answer.State = id, order.Done

@@ -6,7 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
@@ -255,17 +255,30 @@ func (s *step) strange(leaf *x509.Certificate) string {
 		leaf.Issuer, s.current.certificate.Subject)
 }
 
-// describeUsages says which usages a certificate shall have, in the words of OpenSSL.
-func describeUsages(spec cert.Spec) []string {
-	var usages []string
+// usages are what a certificate shall be good for, in the words of OpenSSL.
+func usages(spec cert.Spec) []string {
 	if spec.Kind == cert.Intermediate {
-		return []string{"CA:TRUE"}
+		return []string{"keyCertSign", "cRLSign"}
 	}
+	var list []string
 	if spec.ServerAuth {
-		usages = append(usages, "serverAuth")
+		list = append(list, "serverAuth")
 	}
 	if spec.ClientAuth || spec.Kind == cert.Client {
-		usages = append(usages, "clientAuth")
+		list = append(list, "clientAuth")
 	}
-	return slices.Compact(usages)
+	return list
+}
+
+// extensions says what a certificate shall have, besides its names, as OpenSSL reads it from a file.
+func extensions(one outstanding) string {
+	good := strings.Join(usages(one.spec), ",")
+	if one.spec.Kind == cert.Intermediate {
+		return fmt.Sprintf("basicConstraints=critical,CA:TRUE,pathlen:%d\nkeyUsage=critical,%s", one.spec.PathLen, good)
+	}
+	key := "digitalSignature"
+	if request, err := cert.ParseRequest(one.Request); err == nil && request.PublicKeyAlgorithm == x509.RSA && one.spec.ServerAuth {
+		key += ",keyEncipherment"
+	}
+	return fmt.Sprintf("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,%s\nextendedKeyUsage=%s", key, good)
 }

@@ -98,9 +98,10 @@ func (s *step) meet(p *provision, pool []*x509.Certificate) error {
 		p.learned = true
 		return s.learn(issuer, pool)
 	}
+	ends := slices.ContainsFunc(p.leaves, func(c *x509.Certificate) bool { return !c.IsCA })
 	for _, leaf := range p.leaves {
 		above := s.linked(leaf, encodeAll(pool))
-		if _, _, ours := s.issuerOf(leaf); leaf.IsCA || len(above) == 0 {
+		if _, _, ours := s.issuerOf(leaf); leaf.IsCA && ends || len(above) == 0 { // of a chain, or above nothing
 			continue
 		} else if !ours || len(above) > 1 {
 			fresh := s.current.slot == nil || s.byHand() && s.unused() || s.sharesRoot(above)
@@ -143,7 +144,7 @@ func (s *step) brought(one outstanding, wanted order.Sign) (order.Answer, bool) 
 	}
 	p := s.hand
 	for i, leaf := range p.leaves {
-		if !cert.SameKey(leaf.PublicKey, request.PublicKey) || cert.SerialText(leaf.SerialNumber) == wanted.Replaces {
+		if !cert.SameKey(leaf.PublicKey, request.PublicKey) || one.leaf != nil && leaf.Equal(one.leaf) {
 			continue
 		}
 		switch other := p.other(one); {
@@ -162,7 +163,7 @@ func (s *step) brought(one outstanding, wanted order.Sign) (order.Answer, bool) 
 			p.verdicts[i] = append(p.verdicts[i], fmt.Sprintf("%s: %s", asker(one.ask), describe(one.ask)))
 			return answer, !p.trial
 		case answer.Failure != nil:
-			p.blame(i, answer.Failure.Message)
+			p.blame(i, answer.Failure.Message+advice(one, answer.Failure.Message))
 		default:
 			p.open = true
 			if !p.trial {
@@ -268,7 +269,7 @@ type outstandingView struct {
 	Kind        string   `json:"kind"`
 	CommonName  string   `json:"common_name,omitempty"`
 	Names       []string `json:"names,omitempty"`
-	Usages      []string `json:"usages"`
+	Extensions  string   `json:"extensions"` // that it shall have besides its names, as OpenSSL's -extfile
 	Since       string   `json:"requested_at"`
 	Age         string   `json:"age"`
 	Hash        string   `json:"sha256"`               // of the request's DER
@@ -279,7 +280,7 @@ func (s *step) viewOutstanding(one outstanding) outstandingView {
 	view := outstandingView{
 		Request: strings.TrimSpace(one.Request), Relation: one.ask.Relation, Application: one.ask.App, Unit: one.ask.Unit,
 		Dialect: string(one.ask.Dialect), Kind: string(one.spec.Kind), CommonName: one.ask.CommonName,
-		Names: one.spec.Names.With(one.ask.Names).List(), Usages: describeUsages(one.spec),
+		Names: one.spec.Names.With(one.ask.Names).List(), Extensions: extensions(one),
 		Since: one.Since.Format(time.RFC3339), Age: coarse(s.now.Sub(one.Since)),
 	}
 	if block, _ := pem.Decode([]byte(one.Request)); block != nil {
@@ -299,15 +300,15 @@ func (s *step) actOutstanding(params *juju.Config) {
 		return
 	}
 	s.late = func() {
-		views, lines := []outstandingView{}, []string{}
+		views, lines, blocks := []outstandingView{}, []string{}, []string{}
 		for _, one := range s.outstanding {
 			if relation >= 0 && one.ask.Relation != relation {
 				continue
 			}
 			view := s.viewOutstanding(one)
-			views = append(views, view)
+			views, blocks = append(views, view), append(blocks, view.Request)
 			lines = append(lines, fmt.Sprintf("relation %d %s: %s, %s, for %s, sha256 %s", view.Relation, asker(one.ask), describe(one.ask),
-				strings.Join(view.Usages, "+"), view.Age, view.Hash))
+				strings.Join(usages(one.spec), "+"), view.Age, view.Hash))
 		}
 		text, err := json.Marshal(views)
 		if err != nil {
@@ -316,10 +317,18 @@ func (s *step) actOutstanding(params *juju.Config) {
 		}
 		results := map[string]string{"result": string(text), "count": strconv.Itoa(len(views))}
 		if len(lines) > 0 {
-			results["requests"] = strings.Join(lines, "\n")
+			results["requests"], results["pem"] = strings.Join(lines, "\n"), strings.Join(blocks, "\n")
 			results["next-step"] = "have each csr signed, then: juju run " + s.snap.Application() +
 				"/leader provide-certificate certificate=\"$(base64 -w0 signed.pem)\" ca-certificate=\"$(base64 -w0 ca.pem)\""
 		}
 		s.succeed(results)
 	}
+}
+
+// advice says how to have a certificate signed that has other usages than it shall have.
+func advice(one outstanding, reason string) string {
+	if !strings.Contains(reason, "key usage is") && !strings.Contains(reason, "basic constraints") {
+		return ""
+	}
+	return "; have it signed with " + strings.ReplaceAll(extensions(one), "\n", ", ")
 }
