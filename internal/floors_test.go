@@ -53,6 +53,7 @@ func floors() rulebook {
 			"provider":   2,
 			"requirer":   2,
 			"unit":       3,
+			"view":       3,
 			"archive":    4,
 			"ca":         4,
 			"ca/*":       4,

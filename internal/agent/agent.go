@@ -14,6 +14,7 @@ import (
 	"github.com/signet-charm/signet/internal/ledger"
 	"github.com/signet-charm/signet/internal/order"
 	"github.com/signet-charm/signet/internal/provider"
+	"github.com/signet-charm/signet/internal/view"
 )
 
 // Session is one unit's view of its controller and its one way to change it. Implementations need not be safe for
@@ -78,9 +79,12 @@ type Unit struct {
 	Tell      func(appID string, entries []ledger.Entry) // is told what was recorded; nil for nobody
 	Now       func() time.Time
 	Log       *slog.Logger
-	telling   bool   // it is known what was told
-	told      int    // how many entries of the record
-	Trouble   string // why a hook takes the turn although an agent runs, for the status; empty for no trouble
+	Installed func() ([]view.Installed, error) // tells what certificates lie on the disk; nil for none
+	Version   string                           // of this program, to be shown
+	telling   bool                             // it is known what was told
+	told      int                              // how many entries of the record
+	sight                                      // what turns came to
+	Trouble   string                           // why a hook takes the turn although an agent runs, for the status; empty for no trouble
 }
 
 // Outcome is what a turn came to.

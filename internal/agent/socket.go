@@ -17,11 +17,13 @@ import (
 	"github.com/signet-charm/signet/internal/juju"
 )
 
-// The local socket carries one JSON line each way: a hook's question and, when the turn is over, its outcome.
+// The local socket carries one JSON line each way: a hook's question and, when the turn is over, its outcome; or the question
+// for a view, and the view.
 
 type question struct {
 	Hook   string       `json:"hook"` // for the log
 	Action *juju.Action `json:"action,omitempty"`
+	View   bool         `json:"view,omitempty"` // show what the last turn came to, and take none
 }
 
 type reply struct {
@@ -125,6 +127,9 @@ func (s *Service) answer(ctx context.Context, conn net.Conn) error {
 	_ = conn.SetReadDeadline(time.Now().Add(questionTimeout))
 	if err := readLine(conn, &asked); err != nil {
 		return err
+	}
+	if asked.View {
+		return s.show(conn)
 	}
 	turned := make(chan result, 1)
 	select {

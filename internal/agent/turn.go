@@ -54,6 +54,9 @@ func (u *Unit) take(ctx context.Context, action *juju.Action) (Outcome, error) {
 		return u.shown(ctx, action, Outcome{}, err)
 	}
 	outcome, err := u.turn(ctx, action)
+	if err != nil {
+		u.fail(err)
+	}
 	if err != nil && action != nil {
 		err = errors.Join(err, u.recordFailure(*action, err))
 	}
@@ -116,6 +119,7 @@ func (w *work) attempt(ctx context.Context) (Outcome, error) {
 	if err := w.commit(ctx, snap, plan.Changes); err != nil {
 		return Outcome{}, err
 	}
+	w.see(w.now, snap, plan, w.answers)
 	if w.Publish != nil {
 		w.Publish(plan.Serve)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/signet-charm/signet/internal/host"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/launch"
+	"github.com/signet-charm/signet/internal/view"
 )
 
 func (p *program) hookCommand() *cobra.Command {
@@ -137,6 +138,8 @@ func (p *program) unit(session agent.Session, folder *disk.Folder, at place) *ag
 		Machine:   host.New(host.Config{Records: folder.Ran(), Root: root, Apart: root == "" && agent.SystemdRuns()}),
 		Keeper:    keeper{folder, at.charmDir, p.lookup("SIGNET_ROOT")},
 		Leftovers: at.leftovers,
+		Installed: func() ([]view.Installed, error) { return disk.Installed(at.stateDir) },
+		Version:   buildVersion(),
 		Now:       time.Now,
 		Log:       p.logger(),
 	}

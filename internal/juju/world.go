@@ -111,8 +111,8 @@ func diffMap(have, want Bag) Bag {
 	return change
 }
 
-// Apply gives the snapshot as Juju would show it after the changes were committed, with URIs made up for new secrets.
-// For tests, which play what a commit would do.
+// Apply gives the snapshot as Juju would show it after the changes were committed, with URIs made up for new secrets: for
+// who is shown what a turn came to, and for tests, which play what a commit would do.
 func Apply(snap Snapshot, changes Changes) Snapshot {
 	next := snap
 	next.Relations = slices.Clone(snap.Relations)

@@ -68,6 +68,7 @@ func (s *step) putOff(ask dialect.Ask, why verdict) bool {
 		return false
 	}
 	s.pace.put++
+	s.deferred = at
 	s.wake(at)
 	return true
 }

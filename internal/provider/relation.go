@@ -21,6 +21,7 @@ const globalClient = "global-client"
 func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	if ready && !s.snap.Leader {
 		s.mirror(relation)
+		s.surveyMirrored(relation)
 		return
 	}
 	relation = s.shelf.restore(relation)
@@ -31,6 +32,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	asks, denials := s.admit(reading, published)
 	if !ready {
 		s.denials = append(s.denials, denials...)
+		s.surveyUnserved(relation)
 		return
 	}
 	asks, refused := s.apart(asks, reading.Application, published)
@@ -40,6 +42,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	s.forsaken(relation, published, known, reading.Asks)
 	for _, ask := range asks {
 		grant, denial := s.grant(published, ask, holders)
+		s.surveyAsk(ask, grant.Issued, denial)
 		if denial != nil {
 			denials = append(denials, *denial)
 		}
@@ -56,6 +59,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 	if len(reading.Legacy) > 0 && s.settings.Legacy {
 		publication.Common = s.common(relation, published)
 	}
+	s.surveyOrphans(relation)
 	publication.Denials = denials
 	s.denials = append(s.denials, denials...)
 
@@ -70,6 +74,7 @@ func (s *step) serveRelation(relation juju.Relation, ready bool) {
 // common is what all legacy consumers of a relation share, once the global client certificate exists.
 func (s *step) common(relation juju.Relation, published *dialect.Index) *dialect.Common {
 	client, denial := s.grant(published, globalClientAsk(relation), nil)
+	s.surveyAsk(globalClientAsk(relation), client.Issued, denial)
 	if denial != nil {
 		s.denials = append(s.denials, *denial)
 	}
@@ -207,6 +212,7 @@ func (s *step) chain() []*x509.Certificate {
 // unsigned notes that an order is not done: given just now, pending, or failed.
 func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer) *dialect.Denial {
 	if s.byHand() && answer.State != order.Failed { // an operator is waited for
+		s.overview.pend(ask)
 		return nil
 	}
 	switch answer.State {
@@ -219,6 +225,7 @@ func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer)
 		return s.deny(ask, dialect.NotSigned, answer.Failure.Message)
 	case order.Pending:
 		s.waiting++
+		s.overview.pend(ask)
 		s.wake(s.now.Add(retry))
 	default:
 		s.decision.Entries = append(s.decision.Entries, s.ordered(ask, wanted))

@@ -92,14 +92,21 @@ func (s *step) sign(ask dialect.Ask, spec cert.Spec, why verdict) order.Sign {
 // points are the URLs at which the revocation lists, the responder and the certificate of the current CA are to be
 // found: those of the option, else of every unit that says where it can be reached; none where nothing is served.
 func (s *step) points() cert.Points {
-	if s.settings.Listen == "" || s.current.slot == nil || s.current.Vault != nil || s.current.Hand { // Vault puts its own (config/urls)
+	if s.current.slot == nil || s.current.Vault != nil || s.current.Hand { // Vault puts its own (config/urls)
+		return cert.Points{}
+	}
+	return s.pointsOf(s.current.Generation)
+}
+
+func (s *step) pointsOf(generation int) cert.Points {
+	if s.settings.Listen == "" {
 		return cert.Points{}
 	}
 	var points cert.Points
 	for _, base := range s.bases() {
-		points.CRL = append(points.CRL, fmt.Sprintf("%s/crl/%d.crl", base, s.current.Generation))
+		points.CRL = append(points.CRL, fmt.Sprintf("%s/crl/%d.crl", base, generation))
 		points.OCSP = append(points.OCSP, base+"/ocsp")
-		points.Issuer = append(points.Issuer, fmt.Sprintf("%s/ca/%d.crt", base, s.current.Generation))
+		points.Issuer = append(points.Issuer, fmt.Sprintf("%s/ca/%d.crt", base, generation))
 	}
 	if !s.snap.CanSecrets { // no responder
 		points.OCSP = nil

@@ -86,6 +86,9 @@ type step struct {
 	login *order.Vault         // what reaches Vault, once it is gathered
 	asked map[order.ID]bool    // what Vault is asked in this turn
 	heard map[int]order.Answer // what it said of its CAs, by generation
+
+	overview *Overview // what is seen on the way; nil unless somebody wants to know
+	deferred time.Time // until when the renewal that was just looked at is put off
 }
 
 // retry is when an order that failed or is pending is given again.
@@ -94,28 +97,40 @@ const retry = 5 * time.Minute
 // Step decides what the authority's side wants, given the answers to orders that an earlier Step of the same turn
 // gave. It is total, deterministic and idempotent.
 func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {
+	s := newStep(now, snap, settings, answers)
+	s.decide()
+	return s.decision
+}
+
+func newStep(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) *step {
 	settings.Policy.Provider = snap.Application()
-	s := &step{
+	return &step{
 		now: now, snap: snap, settings: settings, answers: order.ByID(answers), keys: map[int]cert.Key{}, withheld: map[string]bool{},
 		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}}, decided: map[string]bool{}, denied: map[string]int{},
 	}
-	if !settings.Authority {
+}
+
+func (s *step) decide() {
+	if !s.settings.Authority {
 		s.reportLeftovers()
-		return s.decision
+		return
 	}
 	s.serve()
 	if s.late != nil && s.decision.Result == nil {
 		s.late()
 	}
 	if s.undone {
-		result := s.decision.Result
-		snap.Action = nil
-		decision := Step(now, snap, settings, answers)
-		decision.Result = result
-		return decision
+		result, overview := s.decision.Result, s.overview
+		*s = step{
+			now: s.now, snap: s.snap, settings: s.settings, answers: s.answers, keys: map[int]cert.Key{}, withheld: map[string]bool{},
+			decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}}, decided: map[string]bool{}, denied: map[string]int{},
+		}
+		s.snap.Action = nil
+		s.decide()
+		s.decision.Result, s.overview = result, overview
+		return
 	}
 	s.audit()
-	return s.decision
 }
 
 func (s *step) serve() {

@@ -48,6 +48,7 @@ type step struct {
 	received []string // CA certificates that others say to trust
 	unclear  bool     // somebody who may have said whom to trust cannot be understood now
 	decision Decision
+	wanted   []item // what was asked for, in the end
 }
 
 // retry is when an order that failed is given again.
@@ -64,12 +65,15 @@ type item struct {
 	spent         *x509.Certificate // answers the standing request, but is revoked or over
 	unmade        bool              // the disk cannot make its request now
 	refused       bool              // the standing request is refused, or answered with something unusable
+	denial        *dialect.Denial   // why a provider refuses it
+	trouble       string            // why what a provider offers cannot be used
 }
 
 // accepted is an offer that passed the checks.
 type accepted struct {
-	offer dialect.Offer
-	leaf  *x509.Certificate
+	offer    dialect.Offer
+	leaf     *x509.Certificate
+	relation juju.Relation
 }
 
 // ownKey reports whether the best answer is for a key that never left this unit.
@@ -78,10 +82,19 @@ func (i item) ownKey() bool { return i.best != nil && i.best.offer.Dialect == di
 // Step decides what the consumer's side wants, given the answers to orders that an earlier Step of the same turn gave.
 // It is total, deterministic and idempotent.
 func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) Decision {
-	s := &step{
+	s := newStep(now, snap, settings, answers)
+	s.decide()
+	return s.decision
+}
+
+func newStep(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) *step {
+	return &step{
 		now: now, snap: snap, settings: settings, answers: order.ByID(answers),
 		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}},
 	}
+}
+
+func (s *step) decide() {
 	s.readCluster()
 	s.receive()
 	relations := s.providers()
@@ -93,7 +106,7 @@ func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.
 		s.install(items, relations[len(relations)-1])
 	}
 	s.forget()
-	return s.decision
+	s.wanted = items
 }
 
 // providers gives the relations with who may certify this unit, by ascending ID, and notes whom they say to trust.
@@ -187,7 +200,7 @@ func (s *step) askOne(relation juju.Relation, items []item) {
 		s.report(juju.Waiting, "%s refuses: %s", relation.RemoteApp, denial)
 		for i := range items {
 			if denial.Request != "" && denial.Request == items[i].want.Request {
-				items[i].refused = true
+				items[i].refused, items[i].denial = true, &denial
 			}
 		}
 	}
@@ -199,11 +212,12 @@ func (s *step) askOne(relation juju.Relation, items []item) {
 				i.refused = true
 				i.spent = cmp.Or(leaf, i.spent)
 			}
+			i.trouble = err.Error()
 			s.report(juju.Waiting, "%s offers an unusable %s certificate: %v", relation.RemoteApp, i.name, err)
 			continue
 		}
 		if i.best == nil || offer.Dialect == dialect.CSR && i.best.offer.Dialect != dialect.CSR {
-			i.best = &accepted{offer, leaf}
+			i.best = &accepted{offer, leaf, relation}
 		}
 	}
 }

@@ -49,9 +49,7 @@ func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 	maps.Copy(bags, consumer.Bags)
 	share(snap, state, bags)
 	reports := slices.Concat(config.reports, authority.Reports, consumer.Reports)
-	if trouble := snap.Local[TroubleKey]; trouble != "" {
-		reports = append(reports, juju.Status{Level: juju.Waiting, Message: "only hooks do the work, so renewals may be late: " + trouble})
-	}
+	reports = append(reports, troubled(snap)...)
 	orders := slices.Concat(authority.Orders, consumer.Orders)
 	found := result(snap, authority.Result, len(orders) == 0)
 	return Plan{
@@ -67,6 +65,15 @@ func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 		Serve:  authority.Serve,
 		Result: found,
 	}
+}
+
+// troubled says why the agent cannot take turns, where that is so.
+func troubled(snap juju.Snapshot) []juju.Status {
+	trouble := snap.Local[TroubleKey]
+	if trouble == "" {
+		return nil
+	}
+	return []juju.Status{{Level: juju.Waiting, Message: "only hooks do the work, so renewals may be late: " + trouble}}
 }
 
 // settled is what is recorded once the turn has come to rest: its decisions, and what came of an action.
@@ -96,13 +103,19 @@ func merged(states ...map[string]string) map[string]string {
 	return all
 }
 
+// byWorst sorts reports by how much attention they need.
+func byWorst(reports []juju.Status) []juju.Status {
+	ordered := slices.Clone(reports)
+	slices.SortStableFunc(ordered, func(a, b juju.Status) int { return b.Level.Severity() - a.Level.Severity() })
+	return ordered
+}
+
 // worst shows the report that needs attention first, and how many more there are of its kind or worse than active.
 func worst(reports []juju.Status) juju.Status {
 	if len(reports) == 0 {
 		return juju.Status{Level: juju.Active, Message: "idle: nothing is related"}
 	}
-	ordered := slices.Clone(reports)
-	slices.SortStableFunc(ordered, func(a, b juju.Status) int { return b.Level.Severity() - a.Level.Severity() })
+	ordered := byWorst(reports)
 	shown, more := ordered[0], 0
 	for _, other := range ordered[1:] {
 		switch {
