@@ -104,8 +104,12 @@ func Step(now time.Time, snap juju.Snapshot, settings Settings, answers []order.
 
 func newStep(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) *step {
 	settings.Policy.Provider = snap.Application()
+	return begun(now, snap, settings, order.ByID(answers))
+}
+
+func begun(now time.Time, snap juju.Snapshot, settings Settings, answers map[order.ID]order.Answer) *step {
 	return &step{
-		now: now, snap: snap, settings: settings, answers: order.ByID(answers), keys: map[int]cert.Key{}, withheld: map[string]bool{},
+		now: now, snap: snap, settings: settings, answers: answers, keys: map[int]cert.Key{}, withheld: map[string]bool{},
 		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}}, decided: map[string]bool{}, denied: map[string]int{},
 	}
 }
@@ -121,11 +125,9 @@ func (s *step) decide() {
 	}
 	if s.undone {
 		result, overview := s.decision.Result, s.overview
-		*s = step{
-			now: s.now, snap: s.snap, settings: s.settings, answers: s.answers, keys: map[int]cert.Key{}, withheld: map[string]bool{},
-			decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}}, decided: map[string]bool{}, denied: map[string]int{},
-		}
-		s.snap.Action = nil
+		plain := s.snap
+		plain.Action = nil
+		*s = *begun(s.now, plain, s.settings, s.answers)
 		s.decide()
 		s.decision.Result, s.overview = result, overview
 		return
