@@ -164,7 +164,7 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 	}
 	snap.Local = map[string]string{}
 	if u.Version != "" {
-		snap.Local[unit.VersionKey] = u.Version
+		snap.Local[juju.VersionKey] = u.Version
 	}
 	if u.Trouble != "" {
 		snap.Local[unit.TroubleKey] = u.Trouble

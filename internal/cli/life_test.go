@@ -33,7 +33,7 @@ func (s *story) runAction(ctx context.Context, w *bytes.Buffer, args []string) e
 	for _, pair := range args[2:] {
 		name, value, _ := strings.Cut(pair, "=")
 		params[name] = value
-		if number, err := strconv.Atoi(value); err == nil && name == "relation" {
+		if number, err := strconv.Atoi(value); err == nil && strings.HasPrefix(name, "relation") {
 			params[name] = number
 		} else if value == "true" || value == "false" {
 			params[name] = value == "true"

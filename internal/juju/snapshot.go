@@ -54,6 +54,9 @@ type Snapshot struct {
 	Action      *Action              // what an operator asks for in this very turn; nil nearly always
 }
 
+// VersionKey is where Snapshot.Local says which version of this program runs.
+const VersionKey = "signet-version"
+
 // Action is one request of an operator's, as "juju run" makes it. Its parameters are typed as JSON is.
 type Action struct {
 	ID     string // by which Juju's own records call it; empty where that is not known

@@ -273,7 +273,7 @@ func (s *step) signRecord(since time.Time) order.SignRecord {
 }
 
 // actCheckpoint has the record signed now, and gives the checkpoint to be kept elsewhere.
-func (s *step) actCheckpoint(*juju.Config) {
+func (s *step) actCheckpoint(params *juju.Config) {
 	text := s.snap.Local[CheckpointKey]
 	if s.current.slot == nil {
 		s.fail("there is no CA yet: see the status of %s", s.snap.Application())
@@ -287,7 +287,12 @@ func (s *step) actCheckpoint(*juju.Config) {
 		s.fail("the CA's key is not here, so nothing here can be signed with it: keep a copy of the record on another machine")
 		return
 	}
-	if since, grown := s.uncovered(); grown {
+	since, grown := s.uncovered()
+	if params.Flag("dry-run", false) {
+		s.succeed(map[string]string{"grown": strconv.FormatBool(grown)})
+		return
+	}
+	if grown {
 		answer, done := s.await(s.signRecord(since))
 		if !done {
 			return
@@ -331,7 +336,8 @@ func ActionEntry(now time.Time, action juju.Action, result juju.Result) ledger.E
 // shownParams are the parameters of actions whose values are recorded, besides paths.
 func shownParams() []string {
 	return []string{
-		"all", "common-name", "country", "dry-run", "force", "locality", "name", "organization", "organizational-unit", "province", "reason",
-		"relation", "serial", "step", "unit",
+		"all", "application", "at-once", "common-name", "country", "dry-run", "force", "format", "kind", "locality", "name", "new-key",
+		"organization", "organizational-unit", "outcome", "province", "reason", "relation", "relation-id", "serial", "state", "step", "unit",
+		"unit-name", "within",
 	}
 }

@@ -26,6 +26,7 @@ func (s *step) findSigner() bool {
 		s.damaged = true
 	}
 	s.readRevoked()
+	s.readWishes()
 	s.act()
 	if s.damaged {
 		return false

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,14 @@ func (s *step) actBackup(params *juju.Config) {
 		return
 	case passphrase != "":
 		recipients = nil
+	}
+	if params.Flag("dry-run", false) {
+		to := "a passphrase"
+		if passphrase == "" {
+			to = strings.Join(recipients, " ")
+		}
+		s.succeed(map[string]string{"authorities": strconv.Itoa(len(s.record.slots())), "encrypted-to": to})
+		return
 	}
 	archive := order.Archive{
 		Made: s.now.UTC().Truncate(time.Second), Application: s.snap.Application(), Model: s.snap.ModelName, ModelUUID: s.snap.ModelUUID,
@@ -212,6 +221,17 @@ func (s *step) actDeleteBackup(params *juju.Config) {
 	name, all := params.Text("name", ""), params.Flag("all", false)
 	if (name == "") == !all {
 		s.fail("say which backup to delete: name=, or all=true")
+		return
+	}
+	if params.Flag("dry-run", false) {
+		if answer, done := s.await(order.ListArchives{}); done {
+			found := slices.DeleteFunc(slices.Clone(answer.Names), func(one string) bool { return !all && one != name })
+			if len(found) == 0 {
+				s.fail("there is no such backup on this unit: run list-backups")
+				return
+			}
+			s.succeed(map[string]string{"message": "would be deleted: " + strings.Join(found, " ")})
+		}
 		return
 	}
 	if answer, done := s.await(order.DeleteArchive{Name: name}); done {

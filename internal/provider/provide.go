@@ -251,7 +251,7 @@ func (s *step) concludeProvision() {
 	if p.trial {
 		delete(results, "note")
 		if results["result"] != "" {
-			results["result"] = "dry run: nothing was changed"
+			results["result"] = dryRun
 		}
 	}
 	s.undone = p.trial || result.Failure != "" && len(taken) == 0

@@ -152,6 +152,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		if again := s.judge(answer.Issued, spec, ask); !again.keep && !again.due {
 			return s.dress(ask, current), s.deny(ask, dialect.NotSigned, "the authority's answer does not fit: "+again.reason)
 		}
+		delete(s.wishes, verdict.serial)
 		if answer.Issued.Certificate == current.Certificate {
 			return s.dress(ask, current), nil
 		}

@@ -82,7 +82,7 @@ func (s *step) sign(ask dialect.Ask, spec cert.Spec, why verdict) order.Sign {
 	}
 	if ask.Dialect == dialect.Legacy {
 		wanted.KeyType = s.settings.KeyType
-		if (why.kept == s.settings.KeyType || why.adopted) && !(why.due && s.settings.RotateKeys) {
+		if (why.kept == s.settings.KeyType || why.adopted) && !(why.due && (s.settings.RotateKeys || why.rekey)) {
 			wanted.Key = why.key
 		}
 	}

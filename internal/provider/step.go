@@ -79,6 +79,8 @@ type step struct {
 
 	outstanding []outstanding                   // what an operator has to have signed
 	standing    map[string]map[order.ID]pending // what is written down of that, by key of the peer bag
+	wishes      map[string]wish                 // what an operator wants renewed, by serial number
+	seen        map[string]bool                 // of these: what is in service
 	hand        *provision                      // what an operator brings
 	late        func()                          // ends an action once all relations were served
 	undone      bool                            // the action shall change nothing
@@ -164,6 +166,7 @@ func (s *step) serve() {
 	}
 	if s.snap.Leader {
 		s.savePending()
+		s.saveWishes()
 		s.writeShelf()
 		s.savePace()
 		s.publishRevoked()

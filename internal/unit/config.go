@@ -68,7 +68,7 @@ func standing(snap juju.Snapshot) string {
 // share has the leader write sound options down where every unit and every later leader finds them.
 func share(snap juju.Snapshot, state map[string]string, bags map[int]juju.OwnBags) {
 	peers, found := snap.Peers()
-	if !found || !snap.Leader || state[soundKey] == "" || peers.OwnApp[soundKey] == state[soundKey] {
+	if !found || !snap.Leader || len(snap.Config) == 0 || state[soundKey] == "" || peers.OwnApp[soundKey] == state[soundKey] {
 		return
 	}
 	own, decided := bags[peers.ID]

@@ -33,9 +33,6 @@ type Plan struct {
 // TroubleKey is where Snapshot.Local says why the agent, which watches the clock, cannot take turns.
 const TroubleKey = "trouble"
 
-// VersionKey is where Snapshot.Local says which version of this program runs.
-const VersionKey = "signet-version"
-
 // Decide is total (never fails: bad input becomes a denial or a status), deterministic (same arguments, same plan,
 // whatever the map order) and idempotent (once its plan is in force it plans nothing new).
 func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
@@ -63,7 +60,7 @@ func Decide(now time.Time, snap juju.Snapshot, answers []order.Answer) Plan {
 			Secrets: authority.Secrets,
 			State:   merged(state, authority.State, consumer.State),
 			Status:  worst(reports),
-			Version: snap.Local[VersionKey],
+			Version: snap.Local[juju.VersionKey],
 		}),
 		Wake:   juju.Earliest(authority.Wake, consumer.Wake),
 		Serve:  authority.Serve,
