@@ -67,7 +67,8 @@ type Action struct {
 // Result is what an action came to. Keys of results are lower case words with hyphens.
 type Result struct {
 	Results map[string]string
-	Failure string // why it was not done, and what to do next; empty when it was
+	Steps   []string // what was done, one after the other, where that is more than one thing
+	Failure string   // why it was not done, and what to do next; empty when it was
 }
 
 // Relation is one relation of this unit's application, seen from this side.

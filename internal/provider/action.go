@@ -92,6 +92,11 @@ func (s *step) fail(format string, args ...any) {
 	s.decision.Result = &juju.Result{Failure: fmt.Sprintf(format, args...)}
 }
 
+// did tells of a step of an action that takes several.
+func (s *step) did(format string, args ...any) {
+	s.steps = append(s.steps, fmt.Sprintf(format, args...))
+}
+
 func (s *step) succeed(results map[string]string) { s.decision.Result = &juju.Result{Results: results} }
 
 // await fails an action whose order failed; true when the order is done.

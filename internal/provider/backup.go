@@ -70,6 +70,7 @@ func (s *step) actBackup(params *juju.Config) {
 		return
 	}
 	path := answer.Names[0]
+	s.did("%s gathered, encrypted, and opened again", count(len(archive.Keys), "key"))
 	s.succeed(map[string]string{
 		"path":    path,
 		"command": fmt.Sprintf("juju scp %s:%s .", s.snap.Unit, path),
@@ -108,6 +109,7 @@ func (s *step) actRestore(params *juju.Config) {
 		return
 	}
 	archive := answer.Archive
+	s.did("the backup of %s, made %s, is open", archive.Application, archive.Made.Format(time.RFC3339))
 	var restored record
 	if json.Unmarshal([]byte(archive.Record[authorityKey]), &restored) != nil || restored.Current.Generation == 0 {
 		s.fail("the backup holds no readable record of a CA: take another one")
@@ -169,11 +171,13 @@ func (s *step) restore(archive order.Archive) bool {
 		if _, done := s.await(order.Remember{Entries: entries}); !done {
 			return false
 		}
+		s.did("%d entries of what was issued and revoked are on record", len(entries))
 	}
 	for _, one := range s.record.slots() {
 		for _, key := range archive.Keys {
 			if one.fits(key) { // generations of two applications may have the same number
 				s.keepKey(*one, key)
+				s.did("CA %d has its key again", one.Generation)
 			}
 		}
 	}

@@ -131,7 +131,7 @@ func shownNames(commonName string, names []string) string {
 		all = slices.Insert(all, 0, commonName)
 	}
 	if more := len(all) - most; more > 0 {
-		return fmt.Sprintf("%s +%d", strings.Join(all[:most], ","), more)
+		return fmt.Sprintf("%s,+%d", strings.Join(all[:most], ","), more)
 	}
 	return cmp.Or(strings.Join(all, ","), "-")
 }

@@ -82,7 +82,7 @@ func (s *step) actProvide(params *juju.Config) {
 
 // unwrapped is a text that may come in base64.
 func unwrapped(text string) string {
-	if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err == nil {
+	if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err == nil && strings.Contains(string(decoded), "-----BEGIN ") {
 		return strings.TrimSpace(string(decoded))
 	}
 	return text
@@ -207,6 +207,9 @@ func (s *step) concludeProvision() {
 	if p.open {
 		return
 	}
+	if s.current.slot != nil {
+		s.did("CA %d is %s", s.current.Generation, s.current.certificate.Subject)
+	}
 	standing := s.published(anything)
 	var taken, refused []string
 	for i, leaf := range p.leaves {
@@ -215,8 +218,10 @@ func (s *step) concludeProvision() {
 		switch {
 		case len(p.verdicts[i]) > 0:
 			taken = append(taken, p.verdicts[i]...)
+			s.did("%s fits %s", name, strings.Join(p.verdicts[i], ", "))
 		case p.faults[i] != "":
 			refused = append(refused, name+": "+p.faults[i])
+			s.did("%s is refused: %s", name, p.faults[i])
 		case served:
 			taken = append(taken, name+" is in service already")
 		case leaf.IsCA: // of its chain

@@ -103,10 +103,13 @@ func (s *step) renew(chosen selection, wanted wish, trial bool) {
 	}
 	s.late = func() {
 		left := 0
+		s.did("%s to renew", count(len(serials), "certificate"))
 		for _, serial := range serials {
 			if _, waits := s.wishes[serial]; waits {
 				left++
+				continue
 			}
+			s.did("certificate %s is renewed", serial)
 		}
 		results := map[string]string{
 			"count": strconv.Itoa(len(lines)), "certificates": strings.Join(lines, "\n"),

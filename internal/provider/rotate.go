@@ -50,6 +50,10 @@ func (s *step) actRotate(params *juju.Config) {
 	default:
 		s.record.Paused = step == "pause"
 	}
+	if next := s.record.Next; step == "start" && next != nil && !params.Flag("dry-run", false) {
+		s.did("CA %d is made", next.Generation)
+	}
+	s.did("what follows: %s", s.plan())
 	s.succeed(map[string]string{"rollover": s.plan()})
 }
 

@@ -83,6 +83,7 @@ type step struct {
 	seen        map[string]bool                 // of these: what is in service
 	hand        *provision                      // what an operator brings
 	late        func()                          // ends an action once all relations were served
+	steps       []string                        // of the action: what was done
 	undone      bool                            // the action shall change nothing
 
 	login *order.Vault         // what reaches Vault, once it is gathered
@@ -124,6 +125,9 @@ func (s *step) decide() {
 	s.serve()
 	if s.late != nil && s.decision.Result == nil {
 		s.late()
+	}
+	if s.decision.Result != nil {
+		s.decision.Result.Steps = s.steps
 	}
 	if s.undone {
 		result, overview := s.decision.Result, s.overview

@@ -109,9 +109,10 @@ func TestWhatActionsTell(t *testing.T) {
 	ca := w.act(noon, "get-ca-certificate")
 	require.Equal(t, strings.TrimSpace(w.authorities().Current.Certificate), ca.Results["ca-certificate"])
 	require.Contains(t, w.act(noon, "policy-check", "application", "web", "request", newRequest(t, "kubernetes.default.svc")).Results["decision"], "refused (name-not-allowed)")
-	for _, wrong := range [][]string{{}, {"application", "web"}, {"application", "web", "unit", "etcd/0", "names", "a"}, {"application", "web", "request", "nonsense"}} {
+	for _, wrong := range [][]string{{}, {"application", "web"}, {"application", "web", "unit", "etcd/0", "names", "a"}} {
 		require.NotEmpty(t, w.act(noon, "policy-check", wrong...).Failure, "%v", wrong)
 	}
+	require.Equal(t, "false", w.act(noon, "policy-check", "application", "web", "request", "no request").Results["allowed"])
 	require.Contains(t, w.act(noon, "list-certificates", "serial", "zz").Failure, "is not a hexadecimal number")
 	require.Contains(t, w.act(noon, "list-certificates", "state", "odd").Failure, "see juju actions signet")
 	require.Contains(t, w.act(noon, "expiring", "within", "soon").Failure, "parameter within")
