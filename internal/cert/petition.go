@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/binary"
 	"fmt"
 	"math/big"
 	"math/bits"
@@ -63,7 +64,10 @@ func RequestTemplate(spec Spec, public crypto.PublicKey) (*x509.CertificateReque
 
 // usageBits is a key usage as it is encoded: the first bit is the highest (RFC 5280, 4.2.1.3).
 func usageBits(usage x509.KeyUsage) asn1.BitString {
-	octets := []byte{bits.Reverse8(byte(usage)), bits.Reverse8(byte(usage >> 8))}
-	length := bits.Len16(uint16(usage)) //nolint:gosec // nine bits are defined
-	return asn1.BitString{Bytes: octets[:(length+7)/8], BitLength: length}
+	value := uint16(usage) //nolint:gosec // nine bits are defined
+	octets := binary.LittleEndian.AppendUint16(nil, value)
+	for i, octet := range octets {
+		octets[i] = bits.Reverse8(octet)
+	}
+	return asn1.BitString{Bytes: octets[:(bits.Len16(value)+7)/8], BitLength: bits.Len16(value)}
 }

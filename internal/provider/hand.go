@@ -58,7 +58,11 @@ func (s *step) expectCA(generation int) slot {
 // certify has a certificate made: by the CA, or by an operator, whom all wait for until it is brought.
 func (s *step) certify(ask dialect.Ask, wanted order.Sign, current cert.Issued) (order.Answer, bool) {
 	if !s.byHand() {
-		return s.obtain(wanted)
+		answer, done := s.obtain(wanted)
+		if done {
+			delete(s.wishes, wanted.Replaces)
+		}
+		return answer, done
 	}
 	one, answer := s.pend(ask, wanted)
 	if one == nil {
@@ -71,6 +75,7 @@ func (s *step) certify(ask dialect.Ask, wanted order.Sign, current cert.Issued) 
 		}
 	}
 	if brought, done := s.brought(*one, wanted); done {
+		delete(s.wishes, wanted.Replaces)
 		return brought, true
 	}
 	s.outstanding = append(s.outstanding, *one)

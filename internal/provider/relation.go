@@ -109,8 +109,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		switch {
 		case verdict.keep:
 			s.note(ask, current, terms)
-			s.wake(verdict.renew)
-			s.renewal = juju.Earliest(s.renewal, verdict.renew)
+			s.expectRenewal(verdict.renew)
 			return s.dress(ask, current), nil
 		case verdict.held:
 			s.withheld[verdict.serial] = true
@@ -152,7 +151,6 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		if again := s.judge(answer.Issued, spec, ask); !again.keep && !again.due {
 			return s.dress(ask, current), s.deny(ask, dialect.NotSigned, "the authority's answer does not fit: "+again.reason)
 		}
-		delete(s.wishes, verdict.serial)
 		if answer.Issued.Certificate == current.Certificate {
 			return s.dress(ask, current), nil
 		}

@@ -72,6 +72,12 @@ func (s *step) summarizeCA() {
 	}
 }
 
+// expectRenewal notes that a certificate will be renewed then; the zero time is never.
+func (s *step) expectRenewal(at time.Time) {
+	s.wake(at)
+	s.renewal = juju.Earliest(s.renewal, at)
+}
+
 // renewals says when the next certificate will be renewed; empty where nothing will.
 func (s *step) renewals() string {
 	if s.renewal.IsZero() {
@@ -99,8 +105,8 @@ func remaining(left time.Duration) (string, time.Duration) {
 		span  time.Duration
 		least time.Duration
 	}{{"y", 365 * day, 2}, {"mo", 30 * day, 2}, {"w", 7 * day, 2}, {"d", day, 1}} {
-		if n := (left - grace) / unit.span; n >= unit.least {
-			return fmt.Sprintf("%d%s", n, unit.name), n*unit.span + grace
+		if over := (left - grace) % unit.span; (left-grace)/unit.span >= unit.least {
+			return fmt.Sprintf("%d%s", (left-grace)/unit.span, unit.name), left - over
 		}
 	}
 	return "<1d", 0

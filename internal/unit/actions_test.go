@@ -5,7 +5,6 @@ package unit_test
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +68,7 @@ func TestActionsThatLook(t *testing.T) {
 			require.Equal(t, expect[i+1], result.Results[expect[i]], "%s: %s in %v", name, expect[i], result.Results)
 		}
 		for key, value := range result.Results {
-			require.Regexp(t, regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`), key)
+			require.Regexp(t, `^[a-z][a-z0-9]*(-[a-z0-9]+)*$`, key)
 			require.NotEmpty(t, value, "%s %s", name, key)
 			require.NotContains(t, value, "PRIVATE KEY")
 		}
