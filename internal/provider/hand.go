@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -131,35 +132,48 @@ func (s *step) pendings(prefix string, relation int) map[order.ID]pending {
 	return known
 }
 
-// savePending writes down what an operator shall sign.
+// savePending writes down what an operator shall sign. Keys under a seal that cannot be read now stay where they are; what is of
+// relations that are not shown goes with the shelf.
 func (s *step) savePending() {
 	for _, relation := range s.snap.On(juju.Provides, dialect.Interface) {
-		if relation.Broken {
-			continue
-		}
 		for _, prefix := range []string{outstandingPrefix, heldPrefix} {
-			waiting := map[order.ID]pending{}
-			if relation.Partial { // who is not shown still asks
-				waiting = s.pendings(prefix, relation.ID)
+			if relation.Broken || prefix == heldPrefix && !s.sealed {
+				continue
 			}
-			for _, one := range s.outstanding {
-				if one.ask.Relation != relation.ID || (one.ask.Request == "") != (prefix == heldPrefix) {
-					continue
-				}
-				if one.pending.Request == one.ask.Request {
-					one.pending.Request = ""
-				}
-				waiting[one.order] = one.pending
-			}
-			text := ""
-			if len(waiting) > 0 {
+			key, text := fmt.Sprintf("%s%d", prefix, relation.ID), ""
+			if waiting := s.waitingOf(relation, prefix); len(waiting) > 0 {
 				if encoded, err := json.Marshal(waiting); err == nil {
 					text = string(encoded)
 				}
 			}
-			s.keepOfRelation(prefix, relation.ID, text)
+			if s.peers.OwnApp[key] == text {
+				continue
+			}
+			if bag := s.peerBag(); text != "" {
+				bag[key] = text
+			} else {
+				delete(bag, key)
+			}
 		}
 	}
+}
+
+// waitingOf is what of a relation waits for an operator, by the ID of its order.
+func (s *step) waitingOf(relation juju.Relation, prefix string) map[order.ID]pending {
+	waiting := map[order.ID]pending{}
+	if relation.Partial { // who is not shown still asks
+		waiting = maps.Clone(s.pendings(prefix, relation.ID))
+	}
+	for _, one := range s.outstanding {
+		if one.ask.Relation != relation.ID || (one.ask.Request == "") != (prefix == heldPrefix) {
+			continue
+		}
+		if one.pending.Request == one.ask.Request {
+			one.pending.Request = ""
+		}
+		waiting[one.order] = one.pending
+	}
+	return waiting
 }
 
 // reportOutstanding says what waits for an operator, and what to do about it.

@@ -50,7 +50,11 @@ func (s *step) actRevoke(params *juju.Config) {
 		s.fail("no certificate that is published and not revoked fits: run list-certificates")
 		return
 	}
-	s.succeed(map[string]string{"revoked": strings.Join(lines, "\n"), "count": strconv.Itoa(len(lines))})
+	results := map[string]string{"revoked": strings.Join(lines, "\n"), "count": strconv.Itoa(len(lines))}
+	if s.byHand() {
+		results["note"] = "who asks is told, but nothing here signs lists for this CA: revoke them there, too"
+	}
+	s.succeed(results)
 }
 
 // revocation is what is noted of a certificate to be revoked.

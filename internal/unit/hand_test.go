@@ -337,6 +337,65 @@ func TestFromAnotherAuthorityAndBack(t *testing.T) {
 	require.Contains(t, unused.snap.Status.Message, "no outstanding requests")
 }
 
+// A key that waits outlives a secret that cannot be read for a while, and a relation that is not shown for a while; not one that
+// is gone.
+func TestKeysThatWaitAreNotLost(t *testing.T) {
+	t.Parallel()
+	w := signedByHand(t)
+	list, held := w.outstanding(t, noon), w.peers().OwnApp["sealed.outstanding.7"]
+	require.Contains(t, held, "PRIVATE KEY", "the agent seals it")
+	secrets := w.snap.Secrets
+	w.snap.Secrets = nil
+	for _, secret := range secrets {
+		secret.Content = nil
+		w.snap.Secrets = append(w.snap.Secrets, secret)
+	}
+	turn(t, w, noon.Add(time.Hour))
+	w.snap.Secrets = secrets
+	turn(t, w, noon.Add(2*time.Hour))
+	require.Equal(t, held, w.peers().OwnApp["sealed.outstanding.7"])
+	require.Equal(t, list, w.outstanding(t, noon.Add(2*time.Hour)))
+
+	etcd := w.snap.Relations[1]
+	w.snap.Relations = append(w.snap.Relations[:1:1], w.snap.Relations[2:]...)
+	turn(t, w, noon.Add(3*time.Hour))
+	require.Equal(t, held, w.peers().OwnApp["sealed.outstanding.7"], "perhaps it is not shown only")
+	for hours := range 3 {
+		turn(t, w, noon.AddDate(0, 0, 2).Add(time.Duration(hours)*time.Hour))
+	}
+	require.NotContains(t, w.peers().OwnApp, "sealed.outstanding.7")
+
+	w.snap.Relations = append(w.snap.Relations, etcd)
+	now := noon.AddDate(0, 0, 3)
+	turn(t, w, now)
+	require.NotEmpty(t, w.peers().OwnApp["sealed.outstanding.7"])
+	w.snap.Relations[2].RemoteUnits = map[string]juju.Bag{}
+	turn(t, w, now)
+	require.NotContains(t, w.peers().OwnApp["sealed.outstanding.7"], "etcd_0", "nobody asks for it any more")
+}
+
+// An application that was another charm with a CA elsewhere goes on with what that published.
+func TestFromAnotherCharmWhoseOperatorSigned(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	outer, request := newScriptedCA(t, "outer"), newRequest(t, "web.example.com")
+	leaf := outer.signAs(listed{CSR: strings.TrimSpace(request)}, noon, nil)
+	web := legacyRelation(8, map[string]juju.Bag{"web/0": askFor(t, request, false)})
+	web.OwnApp = juju.Bag{"certificates": encoded(t, []any{outer.entry(strings.TrimSpace(request), leaf)})}
+	w.snap.Config = map[string]any{"authority": "manual"}
+	w.snap.Relations = append(w.snap.Relations, web)
+	turn(t, w, noon)
+	require.Equal(t, juju.Blocked, w.snap.Status.Level)
+	require.Contains(t, w.snap.Status.Message, "run provide-certificate with its ca-certificate")
+	require.Equal(t, web.OwnApp["certificates"], w.snap.Relations[1].OwnApp["certificates"])
+	require.Empty(t, w.act(noon, "provide-certificate", "ca-certificate", in64(outer.cert)).Failure)
+	require.Equal(t, juju.Active, w.snap.Status.Level, w.snap.Status.Message)
+	require.Equal(t, text(leaf), strings.TrimSpace(onlyEntry(t, w).Certificate))
+	require.Empty(t, w.outstanding(t, noon))
+	require.Contains(t, w.act(noon, "revoke", "name", "web.example.com", "reason", "cessationOfOperation").Results["note"], "revoke them there, too")
+	require.True(t, onlyEntry(t, w).Revoked)
+}
+
 // Without secrets there is no place for a key that waits; requests that come with their own are served.
 func TestWithoutSecretsNoKeyWaits(t *testing.T) {
 	t.Parallel()
