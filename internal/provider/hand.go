@@ -246,7 +246,7 @@ func (s *step) learn(issuer *x509.Certificate, pool []*x509.Certificate) error {
 	case s.record.Current.Generation == 0 || s.byHand() && s.record.Current.Certificate == "":
 		learned.Generation = max(s.record.Current.Generation, firstGeneration)
 		s.record.Current = learned
-	case s.byHand() && s.unused():
+	case s.byHand() && s.unissued():
 		s.record = record{Current: learned}
 	case s.record.Next != nil:
 		return fmt.Errorf("a rollover to CA %d is under way: let it end, or run rotate-ca step=abort", s.record.Next.Generation)
@@ -255,6 +255,9 @@ func (s *step) learn(issuer *x509.Certificate, pool []*x509.Certificate) error {
 	}
 	return nil
 }
+
+// unissued reports whether an operator's CA has issued nothing yet, though some may have been told to trust it.
+func (s *step) unissued() bool { return !s.record.Used && len(s.published(anything)) == 0 }
 
 // strange says why a certificate cannot be of the CA in force; empty when it is.
 func (s *step) strange(leaf *x509.Certificate) string {

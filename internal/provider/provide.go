@@ -104,7 +104,7 @@ func (s *step) meet(p *provision, pool []*x509.Certificate) error {
 		if _, _, ours := s.issuerOf(leaf); leaf.IsCA && ends || len(above) == 0 { // of a chain, or above nothing
 			continue
 		} else if !ours || len(above) > 1 {
-			fresh := s.current.slot == nil || s.byHand() && s.unused() || s.sharesRoot(above)
+			fresh := s.current.slot == nil || s.byHand() && s.unissued() || s.sharesRoot(above)
 			if !ours && !fresh {
 				continue // strange says why it is not taken
 			}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -162,6 +163,7 @@ func TestWhatAnOperatorBringsIsCompared(t *testing.T) {
 			require.Contains(t, result.Failure, c.reason)
 			require.Equal(t, "1", result.Results["count"], "what is right is put in service")
 			require.Contains(t, result.Results["provided"], "etcd/0")
+			require.Equal(t, text(outer.cert)+"\n", w.snap.Relations[1].OwnUnit["ca"], "though the client certificate that all share is not there")
 			require.NoError(t, verifies(t, etcdLeaf(t, w), nil, outer.cert, noon))
 			require.Empty(t, w.snap.Relations[2].OwnApp["certificates"])
 			require.NotContains(t, w.snap.Relations[2].OwnApp["request_errors"], "wrong", "its request still waits")
@@ -265,10 +267,13 @@ func TestRenewalsAreOutstandingInTime(t *testing.T) {
 	list := w.outstanding(t, now)
 	require.Len(t, list, 2)
 	require.Equal(t, "2026-12-23T12:00:00Z", list[0].Ends)
-	for now.Before(noon.AddDate(0, 0, 28)) {
-		now = turn(t, w, now).Wake
+	tenth := etcdLeaf(t, w).NotAfter.Add(-etcdLeaf(t, w).NotAfter.Sub(etcdLeaf(t, w).NotBefore) / 10)
+	for next := turn(t, w, now).Wake; !next.After(tenth); next = turn(t, w, now).Wake {
+		require.Equal(t, juju.Active, w.snap.Status.Level)
+		now = next
 	}
-	require.Equal(t, juju.Blocked, w.snap.Status.Level, "there is little time left: %s", w.snap.Status.Message)
+	require.Equal(t, tenth, now, "it is seen at once that there is little time left")
+	require.Equal(t, juju.Blocked, w.snap.Status.Level, w.snap.Status.Message)
 	for _, same := range w.outstanding(t, noon.AddDate(0, 0, 27))[:2] {
 		require.Contains(t, []string{list[0].CSR, list[1].CSR}, same.CSR)
 	}
@@ -283,12 +288,25 @@ func TestTheOperatorsCAMayChange(t *testing.T) {
 	w := signedByHand(t)
 	root := newScriptedCA(t, "root")
 	one, two, other := root.below("one"), root.below("two"), newScriptedCA(t, "other")
+	require.Empty(t, w.act(noon, "provide-certificate", "ca-certificate", in64(other.cert)).Failure)
+	known := w.act(noon, "provide-certificate", "ca-certificate", in64(one.cert))
+	require.Empty(t, known.Failure)
+	require.Nil(t, w.authorities().Next, "nothing was issued: the wrong one makes room at once")
+	require.Contains(t, known.Results["note"], "the root of the CA's chain is not known yet")
 	w.provided(t, one, noon, root.cert)
-	require.Equal(t, text(root.cert)+"\n", w.snap.Relations[1].OwnUnit["ca"])
+	require.Equal(t, text(root.cert)+"\n", w.snap.Relations[1].OwnUnit["ca"], "the root came later")
+	first := w.authorities().Current.Generation
 
 	require.Empty(t, w.act(noon, "provide-certificate", "ca-certificate", in64(two.cert), "ca-chain", in64(root.cert)).Failure)
-	require.Equal(t, 2, w.authorities().Current.Generation)
-	require.Len(t, w.outstanding(t, noon), 3, "certificates of the CA that was replaced are to be replaced")
+	require.Equal(t, first+1, w.authorities().Current.Generation)
+	waiting := w.outstanding(t, noon)
+	require.Len(t, waiting, 3, "certificates of the CA that was replaced are to be replaced")
+	for by, reason := range map[*scriptedCA]string{
+		one: fmt.Sprintf("CA %d signed it, which CA %d took the place of", first, first+1), other: `"CN=other" signed it, not the CA in force, "CN=two"`,
+	} {
+		strange := by.signAs(waiting[0], noon, nil)
+		require.Contains(t, w.act(noon, "provide-certificate", "certificate", in64(strange), "ca-certificate", in64(by.cert)).Failure, reason)
+	}
 	w.provided(t, two, noon.Add(time.Hour), root.cert)
 	require.Empty(t, w.outstanding(t, noon.Add(time.Hour)))
 	require.NoError(t, verifies(t, etcdLeaf(t, w), []string{text(two.cert)}, root.cert, noon.Add(time.Hour)))
@@ -298,9 +316,13 @@ func TestTheOperatorsCAMayChange(t *testing.T) {
 	result := w.act(later, "provide-certificate", "certificate", in64(other.issue(newRequest(t, "x.example.com"), noon, nil)), "ca-certificate", in64(other.cert))
 	require.Contains(t, result.Failure, "no outstanding request is for its key")
 	result = w.act(later, "provide-certificate", "ca-certificate", in64(other.cert))
-	require.Contains(t, result.Results["rollover"], "CA 3 is to be trusted")
+	require.Contains(t, result.Results["rollover"], fmt.Sprintf("CA %d is to be trusted", first+2))
+	early := other.signAs(waiting[0], later, nil)
+	require.NotEmpty(t, w.act(later, "renew", "all", "true").Failure, "its type is checked")
+	require.Empty(t, w.actTyped(later, "renew", "all", "true").Failure)
+	require.Contains(t, w.act(later, "provide-certificate", "certificate", in64(early)).Failure, "which is only being made known")
+	require.Contains(t, w.act(later, "provide-certificate", "ca-certificate", in64(root.below("four").cert)).Failure, "a rollover to CA")
 	require.Contains(t, w.snap.Relations[1].OwnUnit["ca"], text(other.cert))
-	require.Empty(t, w.outstanding(t, later), "it does not sign yet")
 	w.rotate(later, "advance")
 	require.Len(t, w.outstanding(t, later), 3)
 	w.provided(t, other, later)
@@ -350,8 +372,11 @@ func TestKeysThatWaitAreNotLost(t *testing.T) {
 		secret.Content = nil
 		w.snap.Secrets = append(w.snap.Secrets, secret)
 	}
+	bag := w.peers().OwnApp
+	bag["sealed.outstanding.7"] = "v1:ciphertext"
 	turn(t, w, noon.Add(time.Hour))
-	w.snap.Secrets = secrets
+	require.Equal(t, "v1:ciphertext", w.peers().OwnApp["sealed.outstanding.7"], "what cannot be read now is not written over")
+	w.peers().OwnApp["sealed.outstanding.7"], w.snap.Secrets = held, secrets
 	turn(t, w, noon.Add(2*time.Hour))
 	require.Equal(t, held, w.peers().OwnApp["sealed.outstanding.7"])
 	require.Equal(t, list, w.outstanding(t, noon.Add(2*time.Hour)))
