@@ -4,6 +4,7 @@ package unit_test
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -169,6 +170,25 @@ func TestWhatAnOperatorBringsIsCompared(t *testing.T) {
 			require.NotContains(t, w.snap.Relations[2].OwnApp["request_errors"], "wrong", "its request still waits")
 			atRest(t, w, noon)
 		})
+	}
+}
+
+// The order of usages means nothing, and more of what a company's CA writes does no harm.
+func TestUsagesHaveNoOrder(t *testing.T) {
+	t.Parallel()
+	w := signedByHand(t)
+	w.at(noon)
+	outer := newScriptedCA(t, "outer")
+	for _, one := range w.outstanding(t, noon) {
+		if one.Unit == "etcd/0" {
+			leaf := outer.signAs(one, noon, func(c *x509.Certificate) {
+				c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
+				c.NotAfter = noon.AddDate(2, 0, 0)
+				c.ExtraExtensions = []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 311, 20, 2}, Value: []byte{0x0c, 0x01, 'a'}}}
+			})
+			require.Empty(t, w.act(noon, "provide-certificate", "ca-certificate", in64(outer.cert), "certificate", in64(leaf)).Failure)
+			require.Equal(t, leaf.Raw, etcdLeaf(t, w).Raw)
+		}
 	}
 }
 
