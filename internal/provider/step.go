@@ -3,7 +3,8 @@
 // Package provider decides for the authority: which asks are granted, what has to be signed for it, what every
 // relation shall show. Step is pure. Where to look next: step.go for the order of things, judge.go for when a
 // certificate is kept, renewed or replaced, policy.go for who may have it, nodes.go and makers.go for whose it is, audit.go
-// for what is put on record, and vault.go for a CA that Vault keeps.
+// for what is put on record, vault.go for a CA that Vault keeps, hand.go for one that an operator signs with, and action.go for
+// what operators ask for.
 package provider
 
 import (
