@@ -164,6 +164,9 @@ func (u *Unit) look(ctx context.Context) (juju.Snapshot, error) {
 		return juju.Snapshot{}, fmt.Errorf("cannot read the model: %w", err)
 	}
 	snap.Local = map[string]string{}
+	if u.Version != "" {
+		snap.Local[juju.VersionKey] = u.Version
+	}
 	if u.Trouble != "" {
 		snap.Local[unit.TroubleKey] = u.Trouble
 	}

@@ -100,7 +100,7 @@ func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
 		return order.Answer{Order: id, State: order.Pending}
 	}
 	defer leave()
-	var answer order.Answer
+	answer := order.Answer{State: order.Done}
 	switch o := o.(type) {
 	case order.CreateAuthority:
 		answer, err = e.create(id, o)
@@ -122,7 +122,9 @@ func (e *Embedded) Carry(ctx context.Context, o order.Order) order.Answer {
 	if err != nil {
 		return order.Answer{Order: id, State: order.Failed, Failure: order.FailureOf(err)}
 	}
-	answer.Order, answer.State = id, order.Done
+	if answer.Order = id; answer.State == "" {
+		answer.State = order.Done
+	}
 	return answer
 }
 

@@ -110,6 +110,7 @@ type issue struct {
 	fresh      bool              // the subject's key was made here, for this order
 	taken      string            // the hash of the subject's key, where that is from the stock
 	elsewhere  bool              // another program makes the certificate, by its own rules where they do no harm
+	byHand     bool              // an operator does
 	template   func(serial *big.Int) (*x509.Certificate, error)
 	keep       func() error // what must be durable before the certificate is recorded; nil for nothing
 }

@@ -262,15 +262,17 @@ func usageFaults(work issue, c *x509.Certificate) []string {
 		keyUsage |= x509.KeyUsageKeyEncipherment
 	}
 	var faults []string
-	if !slices.Equal(c.ExtKeyUsage, usages) || len(c.UnknownExtKeyUsage) > 0 {
-		faults = append(faults, fmt.Sprintf("the extended key usage is %v, not %v", c.ExtKeyUsage, usages))
+	extended := slices.Sorted(slices.Values(c.ExtKeyUsage)) // their order means nothing
+	if !slices.Equal(extended, usages) || len(c.UnknownExtKeyUsage) > 0 {
+		faults = append(faults, fmt.Sprintf("the extended key usage is %s%s, not %s", extUsageNames(extended),
+			strings.Repeat(" and others", min(1, len(c.UnknownExtKeyUsage))), extUsageNames(usages)))
 	}
 	said := c.KeyUsage
 	if isCA && work.elsewhere { // a CA's own key may sign other things besides
 		said &^= x509.KeyUsageDigitalSignature
 	}
 	if said != keyUsage {
-		faults = append(faults, fmt.Sprintf("the key usage is %b, not %b", c.KeyUsage, keyUsage))
+		faults = append(faults, fmt.Sprintf("the key usage is %s, not %s", usageNames(c.KeyUsage), usageNames(keyUsage)))
 	}
 	// Without basic constraints a certificate is no CA's, either (RFC 5280, 4.2.1.9).
 	if !c.BasicConstraintsValid && (isCA || !work.elsewhere) || c.IsCA != isCA {

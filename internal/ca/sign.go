@@ -32,6 +32,9 @@ const (
 // often for a batch of them as for one: when the serial numbers are reserved, when the keys made for them are kept, and
 // when the certificates are recorded. An order that fails harms no other; only what cannot be recorded fails a batch.
 func (e *Embedded) SignAll(ctx context.Context, orders ...order.Sign) []order.Answer {
+	if slices.ContainsFunc(orders, func(o order.Sign) bool { return o.Signer.Hand != nil }) { // a person is waited for, not a disk
+		return e.signByHand(ctx, orders)
+	}
 	answers := make([]order.Answer, len(orders))
 	var group errgroup.Group
 	group.SetLimit(batches)
@@ -45,6 +48,22 @@ func (e *Embedded) SignAll(ctx context.Context, orders ...order.Sign) []order.An
 		first = next
 	}
 	_ = group.Wait() // which has no error of its own
+	return answers
+}
+
+// signByHand carries out orders some of which are an operator's.
+func (e *Embedded) signByHand(ctx context.Context, orders []order.Sign) []order.Answer {
+	answers := make([]order.Answer, len(orders))
+	for i, o := range orders {
+		switch {
+		case o.Signer.Hand == nil:
+			answers[i] = e.SignAll(ctx, o)[0]
+		case o.Signer.Hand.Certificate != "":
+			answers[i] = e.SignElsewhere(ctx, o, byHand{o.Signer.Hand.Certificate})
+		default:
+			answers[i] = e.ask(ctx, o)
+		}
+	}
 	return answers
 }
 

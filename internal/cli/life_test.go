@@ -33,7 +33,7 @@ func (s *story) runAction(ctx context.Context, w *bytes.Buffer, args []string) e
 	for _, pair := range args[2:] {
 		name, value, _ := strings.Cut(pair, "=")
 		params[name] = value
-		if number, err := strconv.Atoi(value); err == nil && name == "relation" {
+		if number, err := strconv.Atoi(value); err == nil && strings.HasPrefix(name, "relation") {
 			params[name] = number
 		} else if value == "true" || value == "false" {
 			params[name] = value == "true"
@@ -44,6 +44,9 @@ func (s *story) runAction(ctx context.Context, w *bytes.Buffer, args []string) e
 		return err
 	}
 	fmt.Fprintln(&s.told, result.Results, result.Message)
+	for _, line := range result.Log {
+		fmt.Fprintf(w, "log: %s\n", line)
+	}
 	for _, key := range slices.Sorted(maps.Keys(result.Results)) {
 		if key != "return-code" && key != "stderr" {
 			fmt.Fprintf(w, "%s: %s\n", key, strings.TrimRight(fmt.Sprint(result.Results[key]), "\n"))

@@ -36,6 +36,7 @@ func publicAfterAll() map[string]string {
 	return map[string]string{
 		"backup recipients": "public keys of age; a secret one is refused without being repeated",
 		"revoke reason":     "what becomes of the key",
+		"renew new-key":     "whether there is a new one",
 	}
 }
 

@@ -33,6 +33,9 @@ func (l *link) Commit(ctx context.Context, changes juju.Changes) error {
 	if err != nil {
 		return fmt.Errorf("cannot commit changes: %w", err)
 	}
+	if err := c.tellVersion(changes.Version); err != nil {
+		return err
+	}
 	if err = c.commitHook(changes); errors.Is(err, errLabelTaken) {
 		err = c.commitHook(changes) // now the labels include it, and its content can be compared
 	}
@@ -44,6 +47,25 @@ func (l *link) Commit(ctx context.Context, changes juju.Changes) error {
 	}
 	if err := c.self.SetUnitStatus(status.Status(changes.Status.Level), changes.Status.Message, nil); err != nil {
 		return fmt.Errorf("cannot set the unit's status: %w", err)
+	}
+	return nil
+}
+
+// tellVersion tells the version, before the unit's state remembers that it was told. A controller that does not know of
+// versions shows none.
+func (c *client) tellVersion(version string) error {
+	if version == "" {
+		return nil
+	}
+	var result params.ErrorResults
+	err := c.call("Uniter", "SetWorkloadVersion", params.EntityWorkloadVersions{
+		Entities: []params.EntityWorkloadVersion{{Tag: c.unit.String(), WorkloadVersion: version}},
+	}, &result)
+	if err == nil {
+		err = result.OneError()
+	}
+	if err != nil && code(err) != params.CodeNotImplemented {
+		return fmt.Errorf("cannot tell the version: %w", err)
 	}
 	return nil
 }

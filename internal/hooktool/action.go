@@ -42,6 +42,11 @@ func (s *Session) Log(ctx context.Context, level, message string) error {
 
 // Finish tells the operator what came of the action.
 func (s *Session) Finish(ctx context.Context, result juju.Result) error {
+	for _, step := range result.Steps {
+		if _, err := s.run(ctx, nil, "action-log", "--", step); err != nil {
+			return err
+		}
+	}
 	var pairs []string
 	for _, key := range slices.Sorted(maps.Keys(result.Results)) {
 		pairs = append(pairs, fmt.Sprintf("%s=%s", key, result.Results[key]))

@@ -44,6 +44,9 @@ func (s *Session) Commit(ctx context.Context, changes juju.Changes) error {
 			return err
 		}
 	}
+	if err := s.writeVersion(ctx, changes.Version); err != nil {
+		return err
+	}
 	if err := s.writeState(ctx, changes.State); err != nil {
 		return err
 	}
@@ -141,6 +144,17 @@ func (s *Session) writeState(ctx context.Context, state map[string]string) error
 	}
 	if _, err := s.run(ctx, settings(set), "state-set", "--file", "-"); err != nil {
 		return fmt.Errorf("cannot write unit state: %w", err)
+	}
+	return nil
+}
+
+// writeVersion tells the version, which is seen at once.
+func (s *Session) writeVersion(ctx context.Context, version string) error {
+	if version == "" {
+		return nil
+	}
+	if _, err := s.run(ctx, nil, "application-version-set", "--", version); err != nil {
+		return fmt.Errorf("cannot tell the version: %w", err)
 	}
 	return nil
 }

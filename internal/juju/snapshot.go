@@ -55,6 +55,9 @@ type Snapshot struct {
 	Action      *Action              // what an operator asks for in this very turn; nil nearly always
 }
 
+// VersionKey is where Snapshot.Local says which version of this program runs.
+const VersionKey = "signet-version"
+
 // Action is one request of an operator's, as "juju run" makes it. Its parameters are typed as JSON is.
 type Action struct {
 	ID     string // by which Juju's own records call it; empty where that is not known
@@ -65,7 +68,8 @@ type Action struct {
 // Result is what an action came to. Keys of results are lower case words with hyphens.
 type Result struct {
 	Results map[string]string
-	Failure string // why it was not done, and what to do next; empty when it was
+	Steps   []string // what was done, one after the other, where that is more than one thing
+	Failure string   // why it was not done, and what to do next; empty when it was
 }
 
 // Relation is one relation of this unit's application, seen from this side.

@@ -15,7 +15,11 @@ type World struct {
 	Secrets []Secret          // to exist with exactly this content
 	State   map[string]string // unit state; an empty value removes the key
 	Status  Status
+	Version string // of this program, as Juju shows it for the application; empty to leave it
 }
+
+// versionKey is where the unit state keeps the version that was last told, which a unit cannot ask for.
+const versionKey = "version"
 
 // OwnBags is the complete desired content of this side's databags in one relation. A nil bag stays as it is.
 type OwnBags struct {
@@ -28,6 +32,7 @@ type Changes struct {
 	Secrets   []Secret          // to create (no URI) or to give new content (URI set); done before all else
 	Relations []RelationChange  // by ascending ID; committed together with State: all or nothing
 	State     map[string]string // an empty value removes the key
+	Version   string            // to tell before State, which remembers it; empty for nothing
 	Status    *Status           // set last
 }
 
@@ -42,7 +47,7 @@ type RelationChange struct {
 
 // Empty reports whether there is nothing to commit.
 func (c Changes) Empty() bool {
-	return len(c.Secrets) == 0 && len(c.Relations) == 0 && len(c.State) == 0 && c.Status == nil
+	return len(c.Secrets) == 0 && len(c.Relations) == 0 && len(c.State) == 0 && c.Version == "" && c.Status == nil
 }
 
 // NeedsLeadership reports whether only the leader may commit these changes.
@@ -87,6 +92,12 @@ func Diff(snap Snapshot, world World) Changes {
 			}
 			changes.State[key] = value
 		}
+	}
+	if world.Version != "" && snap.State[versionKey] != world.Version {
+		if changes.State == nil {
+			changes.State = map[string]string{}
+		}
+		changes.Version, changes.State[versionKey] = world.Version, world.Version
 	}
 	if world.Status != (Status{}) && world.Status != snap.Status {
 		status := world.Status

@@ -53,6 +53,14 @@ type Signer struct {
 	cert.Authority
 	Key   cert.Key
 	Vault *Vault // where the authority is; nil for here
+	Hand  *Hand  `json:",omitempty"` // an operator signs; nil for a program
+}
+
+// Hand is what there is of a certificate that an operator signs elsewhere. While there is nothing, the order is pending, and
+// its answer has the request to sign, with the key that was made for it.
+type Hand struct {
+	Certificate string // PEM, as the operator brought it; empty while that is awaited
+	Trial       bool   // only say whether it would do
 }
 
 // MakeSecret asks for 32 random bytes, as base64 text, to become the Juju secret of this label.
@@ -75,7 +83,7 @@ type Answer struct {
 	Failure    *Failure
 	Authority  cert.Authority // CreateAuthority, Consult (zero where there is none), InstallAuthority
 	Issued     cert.Issued    // Sign, CrossSign
-	Request    string         // MakeRequest, RequestAuthority: PEM
+	Request    string         // MakeRequest, RequestAuthority, a pending Sign of an operator's: PEM
 	CRL        string         // SignCRL: PEM
 	Checkpoint string         // SignRecord: its text
 	Key        cert.Key       // CreateAuthority, RequestAuthority, FetchKey: the CA's key (PKCS#8 PEM); MakeSecret, Unwrap: the text
@@ -136,7 +144,11 @@ func ByID(answers []Answer) map[ID]Answer {
 
 // ID implements Order. The keys are not part of it, nor is the time: a crash may lie between two attempts.
 func (o Sign) ID() ID {
-	return hash("sign", []any{o.Ask, o.Spec, o.KeyType, o.Replaces, o.Signer.Generation, o.Signer.Certificate})
+	named := []any{o.Ask, o.Spec, o.KeyType, o.Replaces, o.Signer.Generation, o.Signer.Certificate}
+	if o.Signer.Hand != nil { // each certificate that is brought is judged by itself
+		named = append(named, *o.Signer.Hand)
+	}
+	return hash("sign", named)
 }
 
 // ID implements Order.

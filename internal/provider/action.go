@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
 	"github.com/signet-charm/signet/internal/juju"
@@ -23,31 +22,54 @@ func (s *step) act() {
 		return
 	}
 	params := &juju.Config{Values: s.snap.Action.Params}
-	act, known := map[string]func(*juju.Config){
-		"get-csr": s.actGetCSR, "upload-signed-csr": s.actUpload, "rotate-ca": s.actRotate, "get-root-ca": s.actRoot,
-		"revoke": s.actRevoke, "import-ca": s.actImport, "checkpoint": s.actCheckpoint,
-		"backup": s.actBackup, "restore": s.actRestore, "list-backups": s.actListBackups, "delete-backup": s.actDeleteBackup,
-	}[s.snap.Action.Name]
+	act, known := s.actions()[s.snap.Action.Name]
 	switch {
 	case !known:
 		return
-	case s.damaged && !slices.Contains([]string{"restore", "list-backups", "delete-backup"}, s.snap.Action.Name):
+	case s.damaged && !slices.Contains([]string{"restore", "list-backups", "delete-backup", "status"}, s.snap.Action.Name):
 		s.fail("the record of the CA is unreadable: restore it from a backup first")
 		return
-	case !s.snap.Leader && !slices.Contains([]string{"get-root-ca", "list-backups", "delete-backup"}, s.snap.Action.Name):
+	case !s.snap.Leader && !slices.Contains(anywhere(), s.snap.Action.Name):
 		s.fail("only the leader does this: juju run %s/leader %s", s.snap.Application(), s.snap.Action.Name)
 		return
 	}
 	damaged := s.damaged
 	act(params)
+	trial := params.Flag("dry-run", false)
 	if len(params.Errors) > 0 {
-		s.decision.Orders = nil
+		s.decision.Orders, s.late = nil, nil
 		s.fail("parameter %s: %s: see juju actions %s", params.Errors[0].Option, params.Errors[0].Reason, s.snap.Application())
 	}
-	if result := s.decision.Result; result == nil || result.Failure != "" {
+	if result := s.decision.Result; s.late == nil && (result == nil || result.Failure != "") {
 		s.damaged = damaged
 		s.takeBack()
+		return
 	}
+	if trial && s.late == nil {
+		s.undone = true
+		s.decision.Result.Results["result"] = dryRun
+	}
+}
+
+// dryRun is what an action says that was only tried.
+const dryRun = "dry run: nothing was changed"
+
+// actions are all that an operator can ask for, with the names that the peers' charms have for them.
+func (s *step) actions() map[string]func(*juju.Config) {
+	return map[string]func(*juju.Config){
+		"get-csr": s.actGetCSR, "upload-signed-csr": s.actUpload, "rotate-ca": s.actRotate, "get-root-ca": s.actRoot,
+		"rotate-private-key": s.actNewCA, "generate-root-ca": s.actNewCA, "get-ca-certificate": s.actCACertificate,
+		"revoke": s.actRevoke, "renew": s.actRenew, "reissue-certificates": s.actReissue, "import-ca": s.actImport, "checkpoint": s.actCheckpoint,
+		"backup": s.actBackup, "restore": s.actRestore, "list-backups": s.actListBackups, "delete-backup": s.actDeleteBackup,
+		"provide-certificate": s.actProvide, "get-outstanding-certificate-requests": s.actOutstanding,
+		"status": s.actStatus, "list-certificates": s.actCertificates, "expiring": s.actExpiring, "get-issued-certificates": s.actIssued,
+		"list-requests": s.actRequests, "explain": s.actExplain, "policy-check": s.actCheck,
+	}
+}
+
+// anywhere are the actions that any unit does.
+func anywhere() []string {
+	return []string{"get-root-ca", "get-ca-certificate", "list-backups", "delete-backup", "status", "policy-check"}
 }
 
 // takeBack forgets what an action changed that has failed, or that waits for an answer: it is done as a whole or not at all.
@@ -63,10 +85,16 @@ func (s *step) takeBack() {
 		s.parseRecord()
 	}
 	s.readRevoked()
+	s.readWishes()
 }
 
 func (s *step) fail(format string, args ...any) {
 	s.decision.Result = &juju.Result{Failure: fmt.Sprintf(format, args...)}
+}
+
+// did tells of a step of an action that takes several.
+func (s *step) did(format string, args ...any) {
+	s.steps = append(s.steps, fmt.Sprintf(format, args...))
 }
 
 func (s *step) succeed(results map[string]string) { s.decision.Result = &juju.Result{Results: results} }
@@ -90,6 +118,10 @@ func (s *step) actGetCSR(params *juju.Config) {
 	if organization := params.Text("organization", ""); organization != "" {
 		subject.Organizations = []string{organization}
 	}
+	if s.settings.Hand {
+		s.fail("authority=manual: an operator signs with a CA that is made elsewhere: run provide-certificate with its ca-certificate")
+		return
+	}
 	waiting := s.record.Next
 	if s.record.Current.Generation > 0 && s.record.Current.Certificate == "" {
 		waiting = &s.record.Current
@@ -112,6 +144,10 @@ func (s *step) actGetCSR(params *juju.Config) {
 	}
 	if len(subject.Organizations) == 0 {
 		subject.Organizations = s.settings.CAOrganizations
+	}
+	if params.Flag("dry-run", false) {
+		s.succeed(map[string]string{"subject": subject.CommonName, "generation": strconv.Itoa(s.generation())})
+		return
 	}
 	if s.record.Current.Generation == 0 || s.record.Current.Certificate == "" {
 		made, done := s.make(s.generation(), subject)
@@ -155,7 +191,7 @@ func (s *step) freeGeneration() int {
 // unit is shown may be less than there is.
 func (s *step) unused() bool {
 	for key := range s.peers.OwnApp {
-		if strings.HasPrefix(key, SealedPrefix) {
+		if strings.HasPrefix(key, SealedPrefix) && !strings.HasPrefix(key, heldPrefix) {
 			return false
 		}
 	}
@@ -193,7 +229,7 @@ func (s *step) actUpload(params *juju.Config) {
 		s.fail("parameter pem is missing: give the signed certificate with those above it, in base64: pem=\"$(base64 -w0 signed.pem)\"")
 		return
 	}
-	one, err := s.install(given)
+	one, err := s.install(given, params.Flag("dry-run", false))
 	if err != nil {
 		s.fail("cannot take up the certificate: %v", err)
 		return
@@ -219,76 +255,4 @@ func (s *step) actRoot(*juju.Config) {
 		return
 	}
 	s.succeed(map[string]string{"output": strings.Join(s.trusted(), "")})
-}
-
-// actRotate begins a rollover, or has it paused, go on, hurry or end.
-func (s *step) actRotate(params *juju.Config) {
-	step := params.Choice("step", "start", "pause", "resume", "advance", "abort", "plan")
-	if s.current.slot == nil {
-		s.fail("there is no CA in service to be replaced: see the status of %s", s.snap.Application())
-		return
-	}
-	under := s.record.Next != nil || len(s.record.Retiring) > 0
-	switch {
-	case step == "start" && s.record.Next != nil:
-		s.fail("a rollover to CA %d is under way: %s", s.record.Next.Generation, s.rolloverNote())
-		return
-	case step == "start":
-		if !s.beginRollover(cert.Subject{}) {
-			s.failMaking()
-			return
-		}
-		s.record.Paused = false
-	case step == "plan":
-	case !under:
-		s.fail("no rollover is under way: run rotate-ca to begin one")
-		return
-	case step == "advance":
-		if !s.advance() {
-			return
-		}
-	case step == "abort" && s.record.Next == nil && s.now.After(s.retiring[0].certificate.NotAfter):
-		s.fail("CA %d, which would sign again, has expired: let the rollover end", s.retiring[0].Generation)
-		return
-	case step == "abort":
-		s.goBack()
-		s.record.Paused = false
-	default:
-		s.record.Paused = step == "pause"
-	}
-	s.succeed(map[string]string{"rollover": s.plan()})
-}
-
-// advance takes the next step without waiting for anybody.
-func (s *step) advance() bool {
-	switch {
-	case s.record.Next != nil && s.record.Next.Certificate == "":
-		s.fail("CA %d is not certified yet: run get-csr and upload-signed-csr", s.record.Next.Generation)
-	case s.record.Next != nil && s.record.Since.IsZero():
-		s.fail("CA %d is not published yet: wait for the next turn", s.record.Next.Generation)
-	case s.record.Next != nil:
-		s.moveOn()
-		return true
-	default:
-		before := len(s.record.Retiring)
-		if s.retire(true); len(s.record.Retiring) < before {
-			return true
-		}
-		s.fail("certificates of CA %d are still published: wait until they are replaced, or raise renewals-per-hour", s.record.Retiring[0].Generation)
-	}
-	return false
-}
-
-// plan says what a rollover does from here on, or would do.
-func (s *step) plan() string {
-	if note := s.rolloverNote(); note != "" && (s.record.Next != nil || len(s.record.Retiring) > 0) {
-		return note
-	}
-	changed := s.planned()
-	what := "by the same options"
-	if len(changed) > 0 {
-		what = "with new " + strings.Join(changed, ", ")
-	}
-	return fmt.Sprintf("CA %d would be made %s, be published to be trusted for %s, and then sign; it begins by itself on %s",
-		s.generation(), what, s.settings.TrustWait, s.rolloverAt().Format(time.DateOnly))
 }

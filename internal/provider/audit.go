@@ -255,7 +255,7 @@ func (s *step) recordRoles() {
 // peer databag: who rewrites the record on this machine does not reach what others were told.
 func (s *step) keepCheckpoint() {
 	text := s.snap.Local[CheckpointKey]
-	if since, grown := s.uncovered(); grown && s.signing && s.current.Vault == nil {
+	if since, grown := s.uncovered(); grown && s.signing && !s.keyless() {
 		wanted, due := s.signRecord(since), since.Add(checkpointEvery)
 		switch answer := s.answers[wanted.ID()]; {
 		case answer.State == order.Done: // also where an action wanted it
@@ -291,7 +291,7 @@ func (s *step) signRecord(since time.Time) order.SignRecord {
 }
 
 // actCheckpoint has the record signed now, and gives the checkpoint to be kept elsewhere.
-func (s *step) actCheckpoint(*juju.Config) {
+func (s *step) actCheckpoint(params *juju.Config) {
 	text := s.snap.Local[CheckpointKey]
 	if s.current.slot == nil {
 		s.fail("there is no CA yet: see the status of %s", s.snap.Application())
@@ -301,7 +301,16 @@ func (s *step) actCheckpoint(*juju.Config) {
 		s.fail("Vault keeps the CA's key, and signs certificates only: have an audit device of Vault's keep the record")
 		return
 	}
-	if since, grown := s.uncovered(); grown {
+	if s.current.Hand {
+		s.fail("the CA's key is not here, so nothing here can be signed with it: keep a copy of the record on another machine")
+		return
+	}
+	since, grown := s.uncovered()
+	if params.Flag("dry-run", false) {
+		s.succeed(map[string]string{"grown": strconv.FormatBool(grown)})
+		return
+	}
+	if grown {
 		answer, done := s.await(s.signRecord(since))
 		if !done {
 			return
@@ -345,7 +354,8 @@ func ActionEntry(now time.Time, action juju.Action, result juju.Result) ledger.E
 // shownParams are the parameters of actions whose values are recorded, besides paths.
 func shownParams() []string {
 	return []string{
-		"all", "common-name", "country", "dry-run", "force", "locality", "name", "organization", "organizational-unit", "province", "reason",
-		"relation", "serial", "step", "unit",
+		"all", "application", "at-once", "common-name", "country", "dry-run", "force", "format", "kind", "locality", "name", "new-key",
+		"organization", "organizational-unit", "outcome", "province", "reason", "relation", "relation-id", "serial", "state", "step", "unit",
+		"unit-name", "within",
 	}
 }

@@ -26,6 +26,7 @@ func (s *step) findSigner() bool {
 		s.damaged = true
 	}
 	s.readRevoked()
+	s.readWishes()
 	s.act()
 	if s.damaged {
 		return false
@@ -48,10 +49,10 @@ func (s *step) findSigner() bool {
 	if s.snap.Leader {
 		s.rollOver()
 	}
-	if s.current.slot == nil {
+	if s.current.slot == nil && !s.byHand() {
 		s.reportUncertified()
 	}
-	return s.current.slot != nil
+	return s.current.slot != nil || s.byHand()
 }
 
 // replaceUncertified makes a root of a first CA that waits to be certified where that is not wanted any more.
@@ -71,7 +72,7 @@ func (s *step) replaceUncertified() {
 // there is nobody who would have to trust both. False means that this is not done, and that nothing may be issued before.
 func (s *step) replaceUnused() bool {
 	was, now := s.record.Current.Made, s.options()
-	moved := was != nil && (was.Intermediate != now.Intermediate || was.Vault != now.Vault)
+	moved := was != nil && (was.Intermediate != now.Intermediate || was.Vault != now.Vault || was.Hand != now.Hand)
 	if !moved || s.record.Next != nil || len(s.record.Retiring) > 0 || s.snap.Action != nil || s.adoptedCA() || !s.unused() {
 		return true
 	}
@@ -106,6 +107,9 @@ func (s *step) found() bool {
 			Generation: firstGeneration, Certificate: secret.Content[certMember], Request: secret.Content[requestMember],
 		}
 		s.keepKey(s.record.Current, cert.NewKey(secret.Content[keyMember]))
+	case s.hasIssuedBefore() && s.settings.Hand:
+		s.report(juju.Blocked, "it is not known which CA issued what is published: run provide-certificate with its ca-certificate")
+		return false
 	case s.hasIssuedBefore() && !s.settings.Vault.Use: // which has its CA still
 		s.report(juju.Blocked, "the CA is lost although certificates were issued: restore it from a backup; signet makes no second one by itself")
 		return false
@@ -134,6 +138,9 @@ func (s *step) make(generation int, subject cert.Subject) (slot, bool) {
 	request := s.settings.Intermediate || subject.CommonName != ""
 	if subject.CommonName == "" {
 		subject.CommonName, subject.Organizations = s.caCommonName(generation), s.settings.CAOrganizations
+	}
+	if s.settings.Hand {
+		return s.expectCA(generation), true
 	}
 	if s.settings.Vault.Use {
 		return s.makeInVault(generation, subject, request)
@@ -169,7 +176,7 @@ func (s *step) make(generation int, subject cert.Subject) (slot, bool) {
 // rescueKey makes the secret of a CA whose key lies on this unit's disk only: the model had no secrets when the CA was
 // made, or the secret was removed.
 func (s *step) rescueKey() {
-	if s.current.slot == nil || s.current.Vault != nil || !s.snap.CanSecrets || s.secretExists() || !s.keys[s.current.Generation].IsZero() || !s.holdsKey(s.current) {
+	if s.keyless() || !s.snap.CanSecrets || s.secretExists() || !s.keys[s.current.Generation].IsZero() || !s.holdsKey(s.current) {
 		return
 	}
 	if answer, ok := s.obtain(order.FetchKey{Authority: s.current.public()}); ok {
@@ -180,10 +187,11 @@ func (s *step) rescueKey() {
 
 // canSign reports whether this unit may order signatures, and if not, says why in the unit's status.
 func (s *step) canSign() bool {
+	if !s.snap.Leader || s.byHand() {
+		return s.snap.Leader
+	}
 	label := authorityLabel(s.current.Generation)
 	switch {
-	case !s.snap.Leader:
-		return false
 	case s.current.Vault != nil:
 		return s.vaultSigns(s.current) // else that is reported
 	case !s.signer.Key.IsZero() || s.holdsKey(s.current):

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,14 @@ func (s *step) actBackup(params *juju.Config) {
 	case passphrase != "":
 		recipients = nil
 	}
+	if params.Flag("dry-run", false) {
+		to := "a passphrase"
+		if passphrase == "" {
+			to = strings.Join(recipients, " ")
+		}
+		s.succeed(map[string]string{"authorities": strconv.Itoa(len(s.record.slots())), "encrypted-to": to})
+		return
+	}
 	archive := order.Archive{
 		Made: s.now.UTC().Truncate(time.Second), Application: s.snap.Application(), Model: s.snap.ModelName, ModelUUID: s.snap.ModelUUID,
 		Record: map[string]string{}, Keys: map[int]cert.Key{},
@@ -47,7 +56,7 @@ func (s *step) actBackup(params *juju.Config) {
 		}
 	}
 	for _, one := range s.record.slots() {
-		if one.Vault != nil { // whose own backup has the key
+		if one.Vault != nil || one.Hand { // whose own backup has the key
 			continue
 		}
 		key, ok := s.keyFor(*one)
@@ -61,6 +70,7 @@ func (s *step) actBackup(params *juju.Config) {
 		return
 	}
 	path := answer.Names[0]
+	s.did("%s gathered, encrypted, and opened again", count(len(archive.Keys), "key"))
 	s.succeed(map[string]string{
 		"path":    path,
 		"command": fmt.Sprintf("juju scp %s:%s .", s.snap.Unit, path),
@@ -99,6 +109,7 @@ func (s *step) actRestore(params *juju.Config) {
 		return
 	}
 	archive := answer.Archive
+	s.did("the backup of %s, made %s, is open", archive.Application, archive.Made.Format(time.RFC3339))
 	var restored record
 	if json.Unmarshal([]byte(archive.Record[authorityKey]), &restored) != nil || restored.Current.Generation == 0 {
 		s.fail("the backup holds no readable record of a CA: take another one")
@@ -160,11 +171,13 @@ func (s *step) restore(archive order.Archive) bool {
 		if _, done := s.await(order.Remember{Entries: entries}); !done {
 			return false
 		}
+		s.did("%d entries of what was issued and revoked are on record", len(entries))
 	}
 	for _, one := range s.record.slots() {
 		for _, key := range archive.Keys {
 			if one.fits(key) { // generations of two applications may have the same number
 				s.keepKey(*one, key)
+				s.did("CA %d has its key again", one.Generation)
 			}
 		}
 	}
@@ -212,6 +225,17 @@ func (s *step) actDeleteBackup(params *juju.Config) {
 	name, all := params.Text("name", ""), params.Flag("all", false)
 	if (name == "") == !all {
 		s.fail("say which backup to delete: name=, or all=true")
+		return
+	}
+	if params.Flag("dry-run", false) {
+		if answer, done := s.await(order.ListArchives{}); done {
+			found := slices.DeleteFunc(slices.Clone(answer.Names), func(one string) bool { return !all && one != name })
+			if len(found) == 0 {
+				s.fail("there is no such backup on this unit: run list-backups")
+				return
+			}
+			s.succeed(map[string]string{"message": "would be deleted: " + strings.Join(found, " ")})
+		}
 		return
 	}
 	if answer, done := s.await(order.DeleteArchive{Name: name}); done {

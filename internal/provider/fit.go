@@ -21,7 +21,7 @@ type fit struct {
 
 // fitting gives the grant of an ask whose certificate is known to fit, unless something else is to be done about it.
 func (s *step) fitting(ask dialect.Ask, current cert.Issued, holders nodeHolders) (dialect.Grant, bool) {
-	if current.Certificate == "" || s.newlyRevoked {
+	if current.Certificate == "" || s.attentive() {
 		return dialect.Grant{}, false
 	}
 	found, known := s.memory.of(ask.Relation).fits.Find(keyOf(ask))
@@ -44,16 +44,22 @@ type term struct {
 // lasts reports whether a certificate stays for now: it is not due, or its renewal is put off.
 func (s *step) lasts(app string, t term) bool {
 	if t.renew.IsZero() || s.now.Before(t.renew) {
-		s.wake(t.renew)
+		s.expectRenewal(t.renew)
 		return true
 	}
 	return s.signing && s.putOff(app, t.unit, verdict{due: true, urgent: !s.now.Before(t.urgent)})
 }
 
+// attentive reports whether everything is to be looked at, because it is not only the relations, the ground and the time that
+// count: something was revoked in this turn, an operator acts, wants something renewed or signs, or somebody wants to see all.
+func (s *step) attentive() bool {
+	return s.newlyRevoked || s.snap.Action != nil || len(s.wishes) > 0 || s.byHand() || s.overview != nil
+}
+
 // noteFit remembers that a certificate fits, where nothing is to be said of it in each turn.
 func (s *step) noteFit(ask dialect.Ask, current cert.Issued, terms terms, why verdict, grant dialect.Grant) {
 	unsaid := len(terms.reported.Refusals)+len(terms.reported.Without) == 0 && terms.verdict.Allowed() && ask.Kind != cert.Intermediate
-	if !unsaid || why.leaf == nil || why.passing || s.newlyRevoked || s.compromisedAsk(ask) {
+	if !unsaid || why.leaf == nil || why.passing || s.attentive() || s.compromisedAsk(ask) {
 		return
 	}
 	term := term{ask.Unit, why.renew, urgentAt(why.leaf)}

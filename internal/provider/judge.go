@@ -20,6 +20,7 @@ type verdict struct {
 	urgent  bool              // it is due, and can wait no longer
 	adopted bool              // another program issued it, before its CA was taken over
 	held    bool              // it is revoked, and no other is issued for the same ask
+	rekey   bool              // it is renewed under another key
 	renew   time.Time         // when it will be due; zero for never
 	reason  string            // why it is not kept
 	serial  string            // hex; empty when there is no readable certificate
@@ -70,6 +71,8 @@ func (s *step) judge(issued cert.Issued, spec cert.Spec, ask dialect.Ask) verdic
 		result.urgent = s.urgent(leaf)
 	case s.early(leaf.NotBefore):
 		result.reason = "it is not valid yet: the clock was ahead when it was issued"
+	case s.wants(&result):
+		result.due, result.reason = true, "an operator wants it renewed"
 	case !s.renewable(leaf):
 		result.keep = true
 	case !s.now.Before(renewAt(leaf, ask)):

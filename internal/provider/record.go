@@ -50,6 +50,7 @@ type slot struct {
 	Adopted     time.Time    `json:"adopted,omitzero"`      // when it was taken over from another program
 	Upstream    bool         `json:"upstream,omitempty"`    // certified over a relation, where its request stays
 	Vault       *order.Place `json:"vault,omitempty"`       // where Vault keeps it; nil for a CA of this application's own
+	Hand        bool         `json:"hand,omitempty"`        // an operator signs with it, elsewhere
 	Until       time.Time    `json:"until,omitzero"`        // retiring: when the last certificate that it signed ends
 }
 
@@ -61,6 +62,7 @@ type made struct {
 	Life          time.Duration `json:"life"`
 	Intermediate  bool          `json:"intermediate,omitempty"`
 	Vault         string        `json:"vault,omitempty"` // the mount; empty where it was made here
+	Hand          bool          `json:"hand,omitempty"`  // an operator brings it
 }
 
 // fits reports whether a private key is a CA's.
@@ -170,6 +172,9 @@ func (s *step) members() []authority {
 // signerOf joins a CA with its key, which is zero where only this unit's disk may have it.
 func (s *step) signerOf(a authority) order.Signer {
 	signer := order.Signer{Authority: a.public(), Key: s.keys[a.Generation]}
+	if a.Hand {
+		return signer
+	}
 	if a.Vault != nil {
 		vault, _ := s.vaultAt(*a.Vault)
 		signer.Vault = &vault
@@ -246,7 +251,7 @@ func (s *step) keysAreSafe() bool {
 func (s *step) options() *made {
 	return &made{
 		s.settings.CACommonName, s.settings.CAOrganizations, s.settings.CAKeyType, s.settings.CALife, s.settings.Intermediate,
-		s.settings.Vault.name(),
+		s.settings.Vault.name(), s.settings.Hand,
 	}
 }
 
@@ -254,12 +259,12 @@ func (s *step) options() *made {
 func (m made) changed(now made) []string {
 	var names []string
 	for name, differs := range map[string]bool{
-		"authority":       m.Intermediate != now.Intermediate || (m.Vault == "") != (now.Vault == ""),
+		"authority":       m.Intermediate != now.Intermediate || (m.Vault == "") != (now.Vault == "") || m.Hand != now.Hand,
 		"vault-mount":     m.Vault != now.Vault && m.Vault != "" && now.Vault != "",
-		"ca-common-name":  m.CommonName != now.CommonName,
-		"ca-organization": !slices.Equal(m.Organizations, now.Organizations),
-		"ca-key-type":     m.KeyType != now.KeyType,
-		"ca-validity":     m.Life != now.Life,
+		"ca-common-name":  m.CommonName != now.CommonName && !now.Hand, // who brings a CA has made it
+		"ca-organization": !slices.Equal(m.Organizations, now.Organizations) && !now.Hand,
+		"ca-key-type":     m.KeyType != now.KeyType && !now.Hand,
+		"ca-validity":     m.Life != now.Life && !now.Hand,
 	} {
 		if differs {
 			names = append(names, name)

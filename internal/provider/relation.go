@@ -90,7 +90,7 @@ func (s *step) common(relation juju.Relation, published *dialect.Index) *dialect
 	if denial != nil {
 		s.denials = append(s.denials, *denial)
 	}
-	if client.Issued.Certificate == "" {
+	if client.Issued.Certificate == "" && (!s.byHand() || s.current.slot == nil) {
 		return nil
 	}
 	return &dialect.Common{Trust: s.trusted(), Chain: s.commonChain(), Client: client.Issued}
@@ -125,7 +125,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		switch {
 		case verdict.keep:
 			s.note(ask, current, terms)
-			s.wake(verdict.renew)
+			s.expectRenewal(verdict.renew)
 			grant := s.dress(ask, current)
 			s.noteFit(ask, current, terms, verdict, grant)
 			return grant, nil
@@ -138,7 +138,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 			return s.dress(ask, current), s.withoutSigner(ask, current)
 		case !terms.verdict.Allowed():
 			return s.leave(ask, current), s.refused(ask, terms.verdict.Refusals[0])
-		case s.putOff(ask.App, ask.Unit, verdict):
+		case !s.byHand() && s.putOff(ask.App, ask.Unit, verdict):
 			grant := s.dress(ask, current)
 			s.noteFit(ask, current, terms, verdict, grant)
 			return grant, nil
@@ -158,7 +158,7 @@ func (s *step) grant(published *dialect.Index, ask dialect.Ask, holders nodeHold
 		if denial := s.tooOften(ask, wanted, verdict); denial != nil {
 			return s.dress(ask, current), denial
 		}
-		answer, done := s.obtain(wanted)
+		answer, done := s.certify(ask, wanted, current)
 		if answer.State != "" {
 			s.signed++
 		}
@@ -235,6 +235,10 @@ func (s *step) chain() []*x509.Certificate {
 
 // unsigned notes that an order is not done: given just now, pending, or failed.
 func (s *step) unsigned(ask dialect.Ask, wanted order.Sign, answer order.Answer) *dialect.Denial {
+	if s.byHand() && answer.State != order.Failed { // an operator is waited for
+		s.overview.pend(ask)
+		return nil
+	}
 	switch answer.State {
 	case order.Failed:
 		if answer.Failure.Final() {

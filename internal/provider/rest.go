@@ -80,7 +80,7 @@ func (s *step) notesAre(noted juju.Bag, relation int) bool {
 // rests reports whether a relation is still at rest, and adds what is told of it.
 func (s *step) rests(relation juju.Relation) bool {
 	found := s.memory.of(relation.ID).rest
-	if found == nil || s.newlyRevoked || s.snap.Action != nil || s.now.Before(found.since) ||
+	if found == nil || s.attentive() || s.now.Before(found.since) ||
 		!same(found.relation, relation) || !s.notesAre(found.noted, relation.ID) || !s.allLast(found) {
 		return false
 	}
@@ -98,13 +98,13 @@ func (s *step) rests(relation juju.Relation) bool {
 // allLast reports whether all certificates of a relation stay for now. When one does not, it is as if none had been asked for.
 func (s *step) allLast(found *rest) bool {
 	if found.until.IsZero() || s.now.Before(found.until) {
-		s.wake(found.until)
+		s.expectRenewal(found.until)
 		return true
 	}
-	wake, put := s.decision.Wake, s.pace.put
+	wake, renewal, put := s.decision.Wake, s.renewal, s.pace.put
 	for _, one := range found.terms {
 		if !s.lasts(found.relation.RemoteApp, one) {
-			s.decision.Wake, s.pace.put = wake, put
+			s.decision.Wake, s.renewal, s.pace.put = wake, renewal, put
 			return false
 		}
 	}
@@ -114,7 +114,7 @@ func (s *step) allLast(found *rest) bool {
 // settle takes a relation to be at rest, once it is known that the shelf holds what it shall, if nothing was done about it and
 // nothing in it is to change.
 func (s *step) settle(relation juju.Relation, bags juju.OwnBags, added sums) {
-	if !added.idle() || len(s.lasting) != added.granted+added.shared || s.newlyRevoked || s.snap.Action != nil || len(s.retiring) > 0 || bags.App == nil ||
+	if !added.idle() || len(s.lasting) != added.granted+added.shared || s.attentive() || len(s.retiring) > 0 || bags.App == nil ||
 		!maps.Equal(bags.Unit, relation.OwnUnit) || !maps.Equal(bags.App, relation.OwnApp) {
 		return
 	}

@@ -160,6 +160,7 @@ func (s *step) publishRevoked() {
 			continue // a list without what cannot be read would take it back
 		}
 		switch {
+		case member.Hand: // whoever signs with it lists what is revoked
 		case member.Vault != nil:
 			s.fetchList(bag, crl, member, list)
 		case s.settings.Listen != "" || len(list) > 0 || bag[crl] != "":
@@ -302,7 +303,7 @@ func responderLabel(generation int) string { return fmt.Sprintf("ocsp-%d", gener
 // keepResponder sees to a certificate with which every unit signs OCSP responses (RFC 6960, 4.2.2.2), so that no program
 // that strangers talk to needs the CA's key. A model without secrets has no place for it.
 func (s *step) keepResponder(a authority) {
-	if s.settings.Listen == "" || !s.snap.CanSecrets || !s.signing || a.Vault != nil && !s.vaultSigns(a) {
+	if s.settings.Listen == "" || !s.snap.CanSecrets || !s.signing || a.Hand || a.Vault != nil && !s.vaultSigns(a) {
 		return
 	}
 	label := responderLabel(a.Generation)

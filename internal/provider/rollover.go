@@ -30,7 +30,12 @@ func (s *step) rollOver() {
 	}
 	s.undoEarly()
 	if s.record.Next == nil && !s.record.Paused && s.rolloverDue() {
-		s.beginRollover(cert.Subject{})
+		if s.settings.Hand {
+			s.report(juju.Waiting, "the CA ends on %s: provide the next one, run provide-certificate with its ca-certificate alone",
+				s.current.certificate.NotAfter.Format(time.DateOnly))
+		} else {
+			s.beginRollover(cert.Subject{})
+		}
 	}
 	if s.next.slot != nil && s.record.Since.IsZero() {
 		s.introduce()
@@ -120,7 +125,7 @@ func (s *step) sameRoot() bool { return s.next.root() == s.current.root() }
 
 // vouch has one CA certify another; true when that is done, or cannot be.
 func (s *step) vouch(one, other authority) bool {
-	if one.Vault != nil { // which would need the other's key, and identifies keys in its own way
+	if one.Vault != nil || one.Hand { // which would need the other's key, and identifies keys in its own way
 		return true
 	}
 	// Neither can be certified for a time that is past: after a long sleep the next CA must not wait for the one that it replaces.

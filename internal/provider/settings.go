@@ -16,6 +16,7 @@ import (
 type Settings struct {
 	Authority           bool // false: this application is none
 	Intermediate        bool // new CAs are certified by another one
+	Hand                bool // new CAs are an operator's, who signs elsewhere
 	CACommonName        string
 	CAOrganizations     []string
 	CALife              time.Duration
@@ -42,10 +43,11 @@ type Settings struct {
 
 // ReadSettings takes the settings from option values; what cannot be used is recorded there.
 func ReadSettings(config *juju.Config) Settings {
-	authority := config.Choice("authority", "embedded", "intermediate", "vault", "vault-intermediate", "none")
+	authority := config.Choice("authority", "embedded", "intermediate", "vault", "vault-intermediate", "manual", "none")
 	settings := Settings{
 		Authority:           authority != "none",
 		Intermediate:        authority == "intermediate" || authority == "vault-intermediate",
+		Hand:                authority == "manual",
 		CACommonName:        config.Text("ca-common-name", ""),
 		CALife:              config.Span("ca-validity", 3650*24*time.Hour),
 		CAKeyType:           cert.KeyType(config.Choice("ca-key-type", cert.KeyTypeNames()...)),

@@ -54,7 +54,7 @@ func (s *step) nextShare() time.Time {
 		return s.now
 	}
 	for _, answer := range s.answers {
-		if answer.State == order.Done && answer.Issued.Certificate != "" {
+		if answer.State == order.Done && answer.Issued.Certificate != "" || answer.State == order.Pending && answer.Request != "" {
 			return s.now
 		}
 	}

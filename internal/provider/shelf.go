@@ -162,6 +162,11 @@ func (s *step) forgetAbsent(bag juju.Bag, shown map[int]bool) {
 	noted := map[string]time.Time{}
 	for _, key := range slices.Sorted(maps.Keys(bag)) {
 		id, sealed := shelvedRelation(key)
+		if waits, found := strings.CutPrefix(strings.TrimPrefix(key, SealedPrefix), outstandingPrefix); found { // for an operator
+			var err error
+			id, err = strconv.Atoi(waits)
+			sealed = err == nil
+		}
 		if !sealed || shown[id] {
 			continue
 		}

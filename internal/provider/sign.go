@@ -82,7 +82,7 @@ func (s *step) sign(ask dialect.Ask, spec cert.Spec, why verdict) order.Sign {
 	}
 	if ask.Dialect == dialect.Legacy {
 		wanted.KeyType = s.settings.KeyType
-		if (why.kept == s.settings.KeyType || why.adopted) && !(why.due && s.settings.RotateKeys) {
+		if (why.kept == s.settings.KeyType || why.adopted) && !(why.due && (s.settings.RotateKeys || why.rekey)) {
 			wanted.Key = why.key
 		}
 	}
@@ -92,7 +92,7 @@ func (s *step) sign(ask dialect.Ask, spec cert.Spec, why verdict) order.Sign {
 // points are the URLs at which the revocation lists, the responder and the certificate of the current CA are to be
 // found: those of the option, else of every unit that says where it can be reached; none where nothing is served.
 func (s *step) points() cert.Points {
-	if s.current.slot == nil || s.current.Vault != nil { // Vault puts its own (config/urls)
+	if s.current.slot == nil || s.current.Vault != nil || s.current.Hand { // Vault puts its own (config/urls)
 		return cert.Points{}
 	}
 	return s.pointsOf(s.current.Generation)

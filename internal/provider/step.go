@@ -3,7 +3,8 @@
 // Package provider decides for the authority: which asks are granted, what has to be signed for it, what every
 // relation shall show. Step is pure. Where to look next: step.go for the order of things, judge.go for when a
 // certificate is kept, renewed or replaced, policy.go for who may have it, nodes.go and makers.go for whose it is, audit.go
-// for what is put on record, and vault.go for a CA that Vault keeps.
+// for what is put on record, vault.go for a CA that Vault keeps, hand.go for one that an operator signs with, and action.go for
+// what operators ask for.
 package provider
 
 import (
@@ -65,12 +66,13 @@ type step struct {
 	pace         pace
 
 	decision         Decision
-	granted          int // certificates published
-	waiting          int // being signed
-	signed           int // for those who ask, in this turn
-	hopeless         int // of these: refused for good, so that they are not given again
-	exposed          int // relations with private keys published although the legacy dialect is off
-	repeats          int // asks in circles
+	granted          int       // certificates published
+	renewal          time.Time // the earliest that is to come; zero for none
+	waiting          int       // being signed
+	signed           int       // for those who ask, in this turn
+	hopeless         int       // of these: refused for good, so that they are not given again
+	exposed          int       // relations with private keys published although the legacy dialect is off
+	repeats          int       // asks in circles
 	denials          []dialect.Denial
 	reported         []dialect.Denial // what would be refused, were the policy more than reported
 	lapsing          []dialect.Denial // what has a certificate that will not be renewed
@@ -82,6 +84,15 @@ type step struct {
 	unlike           []string         // serial numbers of CA certificates with other limits than they would have now
 	decided          map[string]bool  // topics of what is recorded in this turn
 	denied           map[string]int   // refusals that are recorded in this turn, by asker
+
+	outstanding []outstanding                   // what an operator has to have signed
+	standing    map[string]map[order.ID]pending // what is written down of that, by key of the peer bag
+	wishes      map[string]wish                 // what an operator wants renewed, by serial number
+	seen        map[string]bool                 // of these: what is in service
+	hand        *provision                      // what an operator brings
+	late        func()                          // ends an action once all relations were served
+	steps       []string                        // of the action: what was done
+	undone      bool                            // the action shall change nothing
 
 	login *order.Vault         // what reaches Vault, once it is gathered
 	asked map[order.ID]bool    // what Vault is asked in this turn
@@ -105,8 +116,12 @@ func (m *Memory) Step(now time.Time, snap juju.Snapshot, settings Settings, answ
 
 func (m *Memory) newStep(now time.Time, snap juju.Snapshot, settings Settings, answers []order.Answer) *step {
 	settings.Policy.Provider = snap.Application()
+	return m.begun(now, snap, settings, order.ByID(answers))
+}
+
+func (m *Memory) begun(now time.Time, snap juju.Snapshot, settings Settings, answers map[order.ID]order.Answer) *step {
 	return &step{
-		now: now, snap: snap, settings: settings, memory: m, answers: order.ByID(answers), keys: map[int]cert.Key{}, withheld: map[string]bool{},
+		now: now, snap: snap, settings: settings, memory: m, answers: answers, keys: map[int]cert.Key{}, withheld: map[string]bool{},
 		decision: Decision{Bags: map[int]juju.OwnBags{}, State: map[string]string{}}, decided: map[string]bool{}, denied: map[string]int{},
 		resting: map[int]*rest{},
 	}
@@ -118,6 +133,21 @@ func (s *step) decide() {
 		return
 	}
 	s.serve()
+	if s.late != nil && s.decision.Result == nil {
+		s.late()
+	}
+	if s.decision.Result != nil {
+		s.decision.Result.Steps = s.steps
+	}
+	if s.undone {
+		result, overview := s.decision.Result, s.overview
+		plain := s.snap
+		plain.Action = nil
+		*s = *s.memory.begun(s.now, plain, s.settings, s.answers)
+		s.decide()
+		s.decision.Result, s.overview = result, overview
+		return
+	}
 	s.audit()
 }
 
@@ -145,11 +175,13 @@ func (s *step) serve() {
 		return
 	}
 	for _, relation := range s.snap.On(juju.Provides, dialect.TransferInterface) {
-		if !relation.Broken {
+		if !relation.Broken && s.current.slot != nil {
 			s.decision.Bags[relation.ID] = dialect.PublishTransfer(relation, s.transferred())
 		}
 	}
 	if s.snap.Leader {
+		s.savePending()
+		s.saveWishes()
 		s.writeShelf()
 		s.keepRest()
 		s.savePace()
@@ -191,60 +223,6 @@ func (s *step) wake(at time.Time) { s.decision.Wake = juju.Earliest(s.decision.W
 
 func (s *step) report(level juju.Level, format string, args ...any) {
 	s.decision.Reports = append(s.decision.Reports, juju.Status{Level: level, Message: fmt.Sprintf(format, args...)})
-}
-
-// summarize says in one line how the authority is, and what an operator should do.
-func (s *step) summarize() {
-	until := s.current.certificate.NotAfter.Format(time.DateOnly)
-	switch {
-	case s.now.After(s.current.certificate.NotAfter):
-		s.report(juju.Blocked, "the CA expired on %s and can sign nothing: run rotate-ca step=advance on the leader", until)
-	case !s.snap.Leader && !s.snap.CanSecrets:
-		s.report(juju.Blocked, "this model has no secrets to share the CA's key: keep one unit, or upgrade to Juju 3")
-	case !s.snap.Leader:
-		s.report(juju.Active, "standby, CA until %s", until)
-	case s.granted+s.waiting+len(s.denials) == 0:
-		s.report(juju.Active, "CA ready until %s", until)
-	default:
-		s.report(juju.Active, "%s, CA until %s", count(s.granted, "certificate"), until)
-	}
-	if !s.now.After(s.current.certificate.NotAfter) {
-		s.wake(s.current.certificate.NotAfter.Add(time.Second))
-	}
-	if note := s.rolloverNote(); note != "" {
-		level := juju.Active
-		if s.record.Next != nil && s.record.Next.Certificate == "" && !s.now.Before(s.rolloverAt()) {
-			level = juju.Waiting // for somebody outside, and not for ever
-		}
-		s.report(level, "%s", note)
-	}
-	if s.pace.put > 0 {
-		s.report(juju.Active, "%s put off", count(s.pace.put, "renewal"))
-	}
-	if s.repeats > 0 {
-		s.report(juju.Waiting, "%s asked for in circles: see what their consumers do with what they get", count(s.repeats, "certificate"))
-	}
-	if s.waiting > 0 {
-		s.report(juju.Waiting, "%s being signed", count(s.waiting, "certificate"))
-	}
-	var unsigned, refused []dialect.Denial
-	for _, denial := range s.denials {
-		if denial.Code.Temporary() {
-			unsigned = append(unsigned, denial)
-		} else {
-			refused = append(refused, denial)
-		}
-	}
-	if len(unsigned) > 0 {
-		s.report(juju.Waiting, "%s could not be signed: %s", count(len(unsigned), "certificate"), unsigned[0])
-	}
-	if len(refused) > 0 {
-		s.report(juju.Active, "%d refused: %s", len(refused), refused[0])
-	}
-	s.reportPolicy()
-	if s.exposed > 0 {
-		s.report(juju.Active, "legacy-dialect is off, but private keys are still published to %s", count(s.exposed, "relation"))
-	}
 }
 
 // reportLeftovers says that an application which is no authority any more still publishes what it issued: taking it away

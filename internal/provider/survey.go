@@ -100,7 +100,7 @@ func (s *step) surveyMembers() {
 		}
 		if one.Vault != nil {
 			member.Vault = one.Vault.Mount
-		} else {
+		} else if !one.Hand {
 			member.Points = s.pointsOf(one.Generation)
 		}
 		member.Certificate, _ = cert.Parse(one.Certificate) // none: the role says that it is requested

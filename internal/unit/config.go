@@ -11,7 +11,8 @@ import (
 	"github.com/signet-charm/signet/internal/requirer"
 )
 
-// soundKey is where the unit state keeps the last option values without a fault.
+// soundKey is where the peer application bag and the unit state keep the last option values without a fault. The bag follows
+// leadership, and tells units that come later; a charm without a peer relation has the state alone.
 const soundKey = "config"
 
 // settings are all options of the charm, sound ones.
@@ -37,7 +38,7 @@ func soundConfig(snap juju.Snapshot) (settings, map[string]string) {
 		return result, map[string]string{soundKey: string(text)}
 	}
 	var sound map[string]any
-	_ = json.Unmarshal([]byte(snap.State[soundKey]), &sound) // unreadable or absent: the defaults take its place
+	_ = json.Unmarshal([]byte(standing(snap)), &sound) // unreadable or absent: the defaults take its place
 	patched := maps.Clone(snap.Config)
 	for _, fault := range faults {
 		delete(patched, fault.Option)
@@ -53,4 +54,30 @@ func soundConfig(snap juju.Snapshot) (settings, map[string]string) {
 		result.reports = append(result.reports, juju.Status{Level: juju.Blocked, Message: fault.Error()})
 	}
 	return result, nil
+}
+
+// standing is what was written down of the last sound options: by the leader, by which all units go, else by this unit.
+func standing(snap juju.Snapshot) string {
+	peers, _ := snap.Peers()
+	if text := peers.OwnApp[soundKey]; text != "" {
+		return text
+	}
+	return snap.State[soundKey]
+}
+
+// share has the leader write sound options down where every unit and every later leader finds them.
+func share(snap juju.Snapshot, state map[string]string, bags map[int]juju.OwnBags) {
+	peers, found := snap.Peers()
+	if !found || !snap.Leader || len(snap.Config) == 0 || state[soundKey] == "" || peers.OwnApp[soundKey] == state[soundKey] {
+		return
+	}
+	own, decided := bags[peers.ID]
+	if !decided || own.App == nil {
+		own.App = maps.Clone(peers.OwnApp)
+	}
+	if own.App == nil {
+		own.App = juju.Bag{}
+	}
+	own.App[soundKey] = state[soundKey]
+	bags[peers.ID] = own
 }

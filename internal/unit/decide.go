@@ -56,6 +56,7 @@ func (m *Memory) Decide(now time.Time, snap juju.Snapshot, answers []order.Answe
 	bags := map[int]juju.OwnBags{}
 	maps.Copy(bags, authority.Bags)
 	maps.Copy(bags, consumer.Bags)
+	share(snap, state, bags)
 	reports := slices.Concat(config.reports, authority.Reports, consumer.Reports)
 	reports = append(reports, troubled(snap)...)
 	orders := slices.Concat(authority.Orders, consumer.Orders)
@@ -68,6 +69,7 @@ func (m *Memory) Decide(now time.Time, snap juju.Snapshot, answers []order.Answe
 			Secrets: authority.Secrets,
 			State:   merged(state, authority.State, consumer.State),
 			Status:  worst(reports),
+			Version: snap.Local[juju.VersionKey],
 		}),
 		Wake:   juju.Earliest(authority.Wake, consumer.Wake),
 		Serve:  authority.Serve,

@@ -162,14 +162,15 @@ func TestRenewalsComeInTimeAndKeepTheKey(t *testing.T) {
 	w.snap.Relations = append(w.snap.Relations, legacyRelation(7, map[string]juju.Bag{
 		"etcd/0": {"unit_name": "etcd_0", "common_name": "10.0.0.1"},
 	}))
-	plan := turn(t, w, noon)
-	require.True(t, plan.Wake.After(noon.Add(50*24*time.Hour)), "wake is %s", plan.Wake)
+	at := turn(t, w, noon).Wake
 	first := w.snap.Relations[1].OwnUnit
-
-	atRest(t, w, plan.Wake.Add(-time.Second))
-	for range 3 { // the wake of each certificate is its own
-		plan = turn(t, w, plan.Wake)
-		atRest(t, w, plan.Wake.Add(-time.Second))
+	same := func(name string) bool { return w.snap.Relations[1].OwnUnit[name] == first[name] }
+	turns := 0
+	for ; same("client.cert") || same("etcd_0.server.cert"); turns++ { // the wake of each certificate is its own
+		atRest(t, w, at.Add(-time.Second))
+		require.True(t, at.After(noon.Add(50*24*time.Hour)) || same("client.cert") && same("etcd_0.server.cert"), "renewed at %s", at)
+		at = turn(t, w, at).Wake
+		require.Less(t, turns, 30, "turns are taken for what the status says, too, but not many")
 	}
 	renewed := w.snap.Relations[1].OwnUnit
 	require.Equal(t, first["ca"], renewed["ca"])

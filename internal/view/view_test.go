@@ -36,7 +36,11 @@ type model struct {
 	fail error
 }
 
-func (m *model) Snapshot(context.Context) (juju.Snapshot, error) { return m.snap, m.fail }
+func (m *model) Snapshot(context.Context) (juju.Snapshot, error) { return m.snap.Clone(), m.fail }
+
+func (m *model) Confirm(_ context.Context, snap juju.Snapshot, _ juju.Changes) error {
+	return juju.Overtaken(snap, m.snap)
+}
 
 func (m *model) Commit(_ context.Context, changes juju.Changes) error {
 	m.snap = juju.Apply(m.snap, changes)

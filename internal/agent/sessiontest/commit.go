@@ -19,6 +19,7 @@ func (w *World) everything() juju.Changes {
 		Secrets:   []juju.Secret{applicationSecret("key one")},
 		Relations: []juju.RelationChange{w.change(juju.Bag{"ca": "PEM"}, juju.Bag{"chain": "PEMs"})},
 		State:     map[string]string{"ledger": "head"},
+		Version:   "1.2.3",
 		Status:    &juju.Status{Level: juju.Active, Message: "1 certificate"},
 	}
 }
@@ -34,6 +35,9 @@ func commitAll(w *World) {
 	require.Equal(w.t, juju.Bag{"chain": "PEMs", "kept": "y"}, relation.OwnApp)
 	require.Equal(w.t, map[string]string{"ledger": "head"}, snap.State)
 	require.Equal(w.t, juju.Status{Level: juju.Active, Message: "1 certificate"}, snap.Status)
+	version, err := w.Model.WorkloadVersion(Leader)
+	require.NoError(w.t, err)
+	require.Equal(w.t, "1.2.3", version)
 	secret, found := snap.Secret("authority")
 	require.True(w.t, found)
 	require.Equal(w.t, applicationSecret("key one").Content, secret.Content)
