@@ -15,14 +15,14 @@ import (
 	"github.com/signet-charm/signet/internal/juju"
 )
 
-// slow is a session whose snapshots take time.
-type slow struct {
+// sluggish is a session whose snapshots take time.
+type sluggish struct {
 	*fakeUnit
 
 	takes time.Duration
 }
 
-func (s slow) Snapshot(ctx context.Context) (juju.Snapshot, error) {
+func (s sluggish) Snapshot(ctx context.Context) (juju.Snapshot, error) {
 	time.Sleep(s.takes)
 	return s.fakeUnit.Snapshot(ctx)
 }
@@ -34,12 +34,12 @@ func TestTurnsAreCounted(t *testing.T) {
 		unit := f.unit()
 		require.Equal(t, agent.Turns{Within: make([]uint64, len(agent.TurnBounds()))}, unit.Turns(), "before the first one")
 		for _, takes := range []time.Duration{3 * time.Millisecond, 2 * time.Second} {
-			unit.Session = slow{f, takes}
+			unit.Session = sluggish{f, takes}
 			_, err := unit.Turn(t.Context())
 			require.NoError(t, err)
 		}
 		f.setFailure(errors.New("refused"))
-		unit.Session = slow{f, time.Hour}
+		unit.Session = sluggish{f, time.Hour}
 		_, err := unit.Turn(t.Context())
 		require.Error(t, err)
 
