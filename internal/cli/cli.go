@@ -108,7 +108,7 @@ func (p *program) root() *cobra.Command {
 	root.SetErr(p.stderr)
 	root.SetIn(p.stdin)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(p.agentCommand(), p.auditCommand(), p.hookCommand(), p.policyCommand(), p.sandboxCommand(), p.takeoverCommand(),
+	root.AddCommand(p.agentCommand(), p.auditCommand(), p.hookCommand(), p.policyCommand(), p.reportCommand(), p.sandboxCommand(), p.takeoverCommand(),
 		p.vaultPolicyCommand(), p.vaultSetupCommand(), p.versionCommand())
 	return root
 }

@@ -73,6 +73,8 @@ func TestMain(m *testing.M) {
 //	                                     what happens to it: "end-tokens" takes all logins away
 //	vault secret-id ROLE, wrap ROLE      print a new secret-id of an AppRole, or a token that wraps one; vault wrap-token POLICY
 //	                                     one that wraps a token; vault destroy ROLE SECRET-ID
+//	at UNIT                              have "exec signet" read this unit, as on its machine
+//	get URL                              print what is served there: status, content type and body
 //	free-port NAME, set NAME FILE        put a free port, or the content of a file, into an environment variable
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -181,6 +183,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"output":        {"unit action result", 3, (*story).output},
 		"bring":         {"unit file path", 3, (*story).bring},
 		"fetch":         {"unit path file", 3, (*story).fetch},
+		"get":           {"url", 1, (*story).get},
 		"journal":       {"unit file", 2, (*story).journal},
 		"log":           {"unit", 1, (*story).juju},
 		"remains":       {"[elsewhere]", 0, (*story).remains},
@@ -220,6 +223,13 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 				_, _ = fmt.Fprintln(ts.Stderr(), err)
 			}
 		}
+	}
+	commands["at"] = func(ts *testscript.TestScript, negated bool, args []string) {
+		s, ok := ts.Value(stageKey{}).(*story)
+		if negated || len(args) != 1 || !ok {
+			ts.Fatalf("usage: at unit")
+		}
+		ts.Setenv("SIGNET_STATE_DIR", s.stage.stateDir(args[0]))
 	}
 	commands["free-port"] = freePort
 	commands["set"] = setOutput

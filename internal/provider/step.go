@@ -104,6 +104,7 @@ func newStep(now time.Time, snap juju.Snapshot, settings Settings, answers []ord
 }
 
 func (s *step) decide() {
+	s.decision.Serve.Listen = s.settings.Listen // while there is no CA, operators see why
 	if !s.settings.Authority {
 		s.reportLeftovers()
 		return
