@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/signet-charm/signet/internal/agent"
 )
 
 // get prints what is served at a URL.
@@ -28,6 +30,12 @@ func (s *story) get(ctx context.Context, output *bytes.Buffer, args []string) er
 	defer response.Body.Close()
 	fmt.Fprintf(output, "%s %s\n", response.Status, response.Header.Get("Content-Type"))
 	_, err = io.Copy(output, response.Body)
+	return err
+}
+
+// turn has a unit's agent take a turn, and waits for it.
+func (s *story) turn(ctx context.Context, _ *bytes.Buffer, args []string) error {
+	_, err := agent.Ask(ctx, place{stateDir: s.stage.stateDir(args[0])}.socket(), "turn")
 	return err
 }
 
