@@ -78,7 +78,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	wanted, isFile := shown.files[path]
 	if made := s.made(path); made != nil {
 		if allow(w, r, http.MethodGet, http.MethodHead) {
-			made.send(w, s.now())
+			made().send(w)
 		}
 		return
 	}

@@ -15,9 +15,13 @@ import (
 	"github.com/signet-charm/signet/internal/view"
 )
 
-// fresh is how long what was made is shown again. A view takes the work of a turn, and whoever asks is a stranger: however
-// many do, this bounds what they cost.
-const fresh = 10 * time.Second
+// How long what was made is shown again: for fresh at least, and for so many times as long as it took to make. A view takes the
+// work of a turn, which is seconds in a model of thousands of units, and whoever asks is a stranger: however many do, this bounds
+// what they cost to a twentieth of a processor.
+const (
+	fresh   = 10 * time.Second
+	leisure = 20
+)
 
 // Sight is where what an operator sees comes from. Its functions are safe for concurrent use.
 type Sight struct {
@@ -25,82 +29,88 @@ type Sight struct {
 	Facts func() metrics.Facts // all but the view, which may be missing
 }
 
-// watched is what is made of a Sight.
-type watched struct{ page, metrics made }
+// watched is what is made of a Sight: both answers at once, of one view.
+type watched struct {
+	sight Sight
+	now   func() time.Time
 
-// made is one answer that is made when somebody asks.
+	mu            sync.Mutex // one makes it, the others wait for that
+	at            time.Time
+	until         time.Time
+	page, metrics made
+}
+
+// made is one answer.
 type made struct {
 	mime, policy string
-	make         func(io.Writer) error
-
-	mu      sync.Mutex // one makes it, the others wait for that
-	at      time.Time
-	body    []byte
-	failure error
+	body         []byte
+	failure      error
 }
 
 // Watch has the page and the metrics served from now on.
-func (s *Server) Watch(sight Sight) {
-	shown := &watched{
-		page:    made{mime: "text/html; charset=utf-8", policy: page.Policy() + "; frame-ancestors 'none'"},
-		metrics: made{mime: metrics.ContentType()},
-	}
-	shown.page.make = func(w io.Writer) error {
-		found, err := sight.View()
-		if err != nil {
-			return err
-		}
-		return page.Write(w, found, page.Served)
-	}
-	shown.metrics.make = func(w io.Writer) error {
-		facts := sight.Facts()
-		if found, err := sight.View(); err == nil { // that there is none shows in the facts, too
-			facts.View = &found
-		}
-		return metrics.Write(w, facts)
-	}
-	s.watch.Store(shown)
-}
+func (s *Server) Watch(sight Sight) { s.watch.Store(&watched{sight: sight, now: s.now}) }
 
-// made finds what is made for a path.
-func (s *Server) made(path string) *made {
+// made gives what is made for a path, if anything is.
+func (s *Server) made(path string) func() made {
 	shown := s.watch.Load()
 	switch {
 	case shown == nil:
 		return nil
 	case path == "/":
-		return &shown.page
+		return func() made { return shown.latest().page }
 	case path == "/metrics":
-		return &shown.metrics
+		return func() made { return shown.latest().metrics }
 	}
 	return nil
 }
 
-// send answers, with what was made a moment ago where there is something.
-func (m *made) send(w http.ResponseWriter, now time.Time) {
-	body, err := m.latest(now)
+// both are the two answers.
+type both struct{ page, metrics made }
+
+// latest gives what was made a moment ago, or makes it anew.
+func (w *watched) latest() both {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	began := w.now()
+	if w.at.IsZero() || began.Before(w.at) || !began.Before(w.until) { // a clock may be set back
+		w.make()
+		w.at = w.now()
+		w.until = w.at.Add(max(fresh, leisure*w.at.Sub(began)))
+	}
+	return both{w.page, w.metrics}
+}
+
+// make makes both answers. Without a view metrics still tell of the agent.
+func (w *watched) make() {
+	found, err := w.sight.View()
+	facts := w.sight.Facts()
+	w.page = made{mime: "text/html; charset=utf-8", policy: page.Policy() + "; frame-ancestors 'none'", failure: err}
+	if err == nil {
+		facts.View = &found
+		w.page.fill(func(to io.Writer) error { return page.Write(to, found, page.Served) })
+	}
+	w.metrics = made{mime: metrics.ContentType()}
+	w.metrics.fill(func(to io.Writer) error { return metrics.Write(to, facts) })
+}
+
+func (m *made) fill(write func(io.Writer) error) {
+	var text bytes.Buffer
+	m.failure = write(&text)
+	m.body = text.Bytes()
+}
+
+// send answers.
+func (m made) send(w http.ResponseWriter) {
 	header := w.Header()
-	if err != nil {
+	if m.failure != nil {
 		header.Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = fmt.Fprintf(w, "there is nothing to show: %v\n", err)
+		_, _ = fmt.Fprintf(w, "there is nothing to show: %v\n", m.failure)
 		return
 	}
 	header.Set("Content-Type", m.mime)
 	if m.policy != "" {
 		header.Set("Content-Security-Policy", m.policy)
 	}
-	_, _ = w.Write(body)
-}
-
-func (m *made) latest(now time.Time) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if age := now.Sub(m.at); age >= 0 && age < fresh && !m.at.IsZero() {
-		return m.body, m.failure
-	}
-	var text bytes.Buffer
-	m.failure = m.make(&text)
-	m.body, m.at = text.Bytes(), now
-	return m.body, m.failure
+	_, _ = w.Write(m.body)
 }

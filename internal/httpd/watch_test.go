@@ -29,6 +29,7 @@ type sighted struct {
 	now   atomic.Int64 // seconds after noon
 	looks atomic.Int64
 	fail  atomic.Bool
+	takes atomic.Int64 // seconds that a look takes
 }
 
 func newSighted() *sighted {
@@ -37,6 +38,7 @@ func newSighted() *sighted {
 	s.Watch(httpd.Sight{
 		View: func() (view.View, error) {
 			s.looks.Add(1)
+			s.now.Add(s.takes.Load())
 			if s.fail.Load() {
 				return view.View{}, errors.New("no turn has come to its end yet")
 			}
@@ -97,6 +99,22 @@ func TestStrangersCostALookInTenSeconds(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, s.do(http.MethodGet, "/").Code)
 	}
 	require.EqualValues(t, 4, s.looks.Load(), "a failure is no cheaper")
+}
+
+func TestALookThatTakesLongIsShownLonger(t *testing.T) {
+	t.Parallel()
+	s := newSighted()
+	s.takes.Store(3)
+	s.do(http.MethodGet, "/") // until second 3
+	for at, looks := range map[int64]int64{3: 1, 62: 1} {
+		s.now.Store(at)
+		s.do(http.MethodGet, "/")
+		s.do(http.MethodGet, "/metrics")
+		require.Equal(t, looks, s.looks.Load(), "the page and the metrics are of one look, second %d", at)
+	}
+	s.now.Store(63)
+	s.do(http.MethodGet, "/metrics")
+	require.EqualValues(t, 2, s.looks.Load())
 }
 
 func TestWithoutATurnMetricsStillTellThatThereIsNone(t *testing.T) {

@@ -171,7 +171,7 @@ func Reference() string {
 # Metrics
 
 With the option ` + "`listen`" + ` set, each unit serves these at ` + "`/metrics`" + ` in Prometheus' text format. They are made of the last
-turn's outcome when somebody asks, at most every ten seconds. Times are seconds since 1970, so that
+turn's outcome when somebody asks, at most every ten seconds, and less often where that takes long. Times are seconds since 1970, so that
 ` + "`(… - time()) / 86400`" + ` is the number of days left. Series go by application, never by unit; beyond ` + fmt.Sprint(manyApplications) + ` applications the rest is
 counted under ` + "`" + others + "`" + `. Counters of what was issued, revoked and refused are those of this unit's own record, which has what the
 unit decided while it led: sum them over the units.
