@@ -72,6 +72,15 @@ e2e-vault: $(VAULT) ## Have a real Vault server sign, seal, die and come back; b
 	SIGNET_VAULT=$(VAULT) go test -count=1 -timeout 15m -v ./internal/ca/vault/...
 	SIGNET_VAULT=$(VAULT) go test -count=1 -timeout 15m -run '^TestScripts$$/^vault' ./internal/cli
 
+.PHONY: e2e-page
+e2e-page: ## Have Chromium judge the page in both themes, on a desk and on a phone; pictures go to SIGNET_SHOTS
+	.ci/want chromium chromium
+	cd e2e/page && go test -count=1 -timeout 15m ./...
+
+.PHONY: e2e-alerts
+e2e-alerts: ## Have Prometheus evaluate each alerting rule over the series of alerts/signet_test.yaml; compiles it once, for minutes
+	cd e2e/alerts && go test -count=1 -timeout 15m ./...
+
 .PHONY: e2e-fleet
 e2e-fleet: ## Roll the CA of sixty units over, and kill agents and hooks a hundred times
 	SIGNET_FLEET=30 go test -count=1 -timeout 15m -v -run '^TestScripts$$/^rollover-fleet$$' ./internal/cli

@@ -45,6 +45,7 @@ func floors() rulebook {
 			"audit":      1,
 			"memo":       -1,
 			"cert":       0,
+			"cos":        1,
 			"juju":       0,
 			"dialect":    1,
 			"kubefile":   1,
@@ -62,11 +63,13 @@ func floors() rulebook {
 			"disk":       4,
 			"hooktool":   4,
 			"host":       4,
-			"httpd":      4,
 			"keystore":   4,
 			"launch":     4,
+			"metrics":    4,
+			"page":       4,
 			"takeover":   4,
 			"agent":      5,
+			"httpd":      5,
 			"charmpack":  6,
 			"sandbox":    6,
 			"cli":        7,
@@ -83,6 +86,7 @@ func floors() rulebook {
 			"docs":               true, // makes docs/reference, for its test
 			"misissue":           true, // judges what was issued, for tests
 			"misissue/forge":     true, // makes odd requests, for tests
+			"view/viewtest":      true, // views for tests
 			"wire":               true, // recorded relation data for tests to replay
 		},
 		exits:    map[string]bool{"cli": true},

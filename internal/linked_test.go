@@ -28,6 +28,7 @@ func unlinked() map[string]string {
 		"github.com/juju/juju/mongo":                 "only Juju's controllers have the database",
 		"github.com/juju/juju/service":               "only Juju's own agents are installed by it",
 		"github.com/juju/packaging":                  "only Juju's own agents install packages",
+		"github.com/prometheus/client_golang":        "its registry looks at the process at each start, for 1.2 ms: see internal/metrics",
 		"github.com/stretchr/testify":                "it is for tests",
 		"pgregory.net/rapid":                         "it is for tests",
 		"github.com/rogpeppe/go-internal$":           "it is for tests",

@@ -49,7 +49,9 @@ func (u *Unit) take(ctx context.Context, action *juju.Action) (Outcome, error) {
 	if err != nil {
 		return u.shown(ctx, action, Outcome{}, err)
 	}
+	began := time.Now() // not Now, which is the model's: how long a turn takes is the machine's affair
 	outcome, err := u.turn(ctx, action)
+	u.count(time.Since(began), err != nil)
 	if err != nil {
 		u.fail(err)
 	}

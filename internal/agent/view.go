@@ -25,6 +25,7 @@ type sight struct {
 	last    atomic.Pointer[seen]
 	trouble atomic.Pointer[string] // why the turn after the last one failed
 	showing sync.Mutex             // a view takes the work of a turn: one at a time
+	tally
 }
 
 // seen is what the last turn that came to an end was made of. Nobody changes it.

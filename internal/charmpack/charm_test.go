@@ -66,13 +66,15 @@ func TestMetadataDeclaresTheEndpointsOfTheDesign(t *testing.T) {
 		require.Equal(t, charm.ScopeGlobal, relation.Scope, name)
 	}
 	require.Equal(t, map[string]string{
-		"provider certificates":    "tls-certificates",
-		"provider client":          "tls-certificates",
-		"provider send-ca-cert":    "certificate_transfer",
-		"requirer upstream":        "tls-certificates",
-		"requirer receive-ca-cert": "certificate_transfer",
-		"requirer kube-control":    "kube-control",
-		"peer peers":               "signet_peers",
+		"provider certificates":     "tls-certificates",
+		"provider client":           "tls-certificates",
+		"provider send-ca-cert":     "certificate_transfer",
+		"provider cos-agent":        "cos_agent",
+		"provider metrics-endpoint": "prometheus_scrape",
+		"requirer upstream":         "tls-certificates",
+		"requirer receive-ca-cert":  "certificate_transfer",
+		"requirer kube-control":     "kube-control",
+		"peer peers":                "signet_peers",
 	}, interfaces)
 }
 

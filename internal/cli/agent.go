@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"github.com/signet-charm/signet/internal/httpd"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/launch"
+	"github.com/signet-charm/signet/internal/metrics"
 	"github.com/signet-charm/signet/internal/provider"
 )
 
@@ -77,6 +79,7 @@ func (p *program) serve(ctx context.Context, at place) (err error) {
 	unit := p.unit(conn, folder, at)
 	web := httpd.New(unit.Log, unit.Now)
 	defer func() { err = errors.Join(err, web.Close()) }()
+	web.Watch(sightOf(unit, conn))
 	unit.Publish = func(serve provider.Serve) { p.publish(web, serve) }
 	unit.Tell = p.tellJournald
 	service := agent.Service{
@@ -99,8 +102,21 @@ func (p *program) publish(web *httpd.Server, serve provider.Serve) {
 	}
 	web.Show(view)
 	if err := web.Listen(serve.Listen); err != nil {
-		p.logger().Error("revocation lists are not served", "error", err)
+		p.logger().Error("revocation lists, the page and metrics are not served", "error", err)
 	}
+}
+
+// sightOf is what operators are shown over HTTP.
+func sightOf(unit *agent.Unit, conn *controller.Conn) httpd.Sight {
+	return httpd.Sight{View: unit.View, Facts: func() metrics.Facts {
+		turns := unit.Turns()
+		return metrics.Facts{
+			Connected: conn.Err() == nil, Version: buildVersion(), GoVersion: runtime.Version(), FIPS: fipsMode(),
+			Turns: metrics.Turns{
+				Worked: turns.Worked, Failed: turns.Failed, Failing: turns.Failing, Took: turns.Took, Bounds: agent.TurnBounds(), Within: turns.Within,
+			},
+		}
+	}}
 }
 
 // notify tells systemd how the agent is (sd_notify(3)); where there is none this does nothing.

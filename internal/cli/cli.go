@@ -114,7 +114,7 @@ func (p *program) root() *cobra.Command {
 	root.SetIn(p.stdin)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.AddCommand(p.agentCommand(), p.auditCommand(), p.authorityCommand(), p.certsCommand(), p.expiringCommand(), p.hookCommand(),
-		p.policyCommand(), p.requestsCommand(), p.sandboxCommand(), p.statusCommand(), p.takeoverCommand(), p.vaultPolicyCommand(),
+		p.policyCommand(), p.reportCommand(), p.requestsCommand(), p.sandboxCommand(), p.statusCommand(), p.takeoverCommand(), p.vaultPolicyCommand(),
 		p.vaultSetupCommand(), p.versionCommand())
 	completeForShells(root)
 	return root

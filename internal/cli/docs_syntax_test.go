@@ -55,7 +55,7 @@ func TestBlocksThatAreNotRunSayThatTheyNeedARealJuju(t *testing.T) {
 }
 
 // above is the text of a block's section, down to the block.
-func (p page) above(b block) string {
+func (p document) above(b block) string {
 	lines := strings.Split(p.text, "\n")[:b.line]
 	for i := len(lines) - 1; i >= 0; i-- {
 		if strings.HasPrefix(lines[i], "#") && !strings.HasPrefix(lines[i], "#!") || i == 0 {
@@ -66,7 +66,7 @@ func (p page) above(b block) string {
 }
 
 // commands gives each command of juju and signet in a page, in blocks and in the text.
-func (p page) commands() []string {
+func (p document) commands() []string {
 	var lines []string
 	for _, c := range p.session() {
 		lines = append(lines, c.command)
@@ -92,7 +92,7 @@ func (p page) commands() []string {
 }
 
 // settings gives the names before "=" of what the text shows as option or parameter: `policy=strict`.
-func (p page) settings() []string {
+func (p document) settings() []string {
 	var found []string
 	for _, match := range regexp.MustCompile("`([a-z][a-z_-]*)=[^`]*`").FindAllStringSubmatch(p.text, -1) {
 		found = append(found, match[1])

@@ -25,8 +25,8 @@ import (
 // what follows is what comes of it, where "…" stands for anything, also for lines. A command may fail if the page shows
 // that it does. A comment "<!-- setup" has lines that come first: commands, or "remains" and "vault start" as in a story.
 
-// page is one document.
-type page struct {
+// document is one page.
+type document struct {
 	name   string
 	setup  []string
 	blocks []block
@@ -48,7 +48,7 @@ type typedCommand struct {
 }
 
 // pages reads all documents of the checkout.
-func pages(t *testing.T) []page {
+func pages(t *testing.T) []document {
 	t.Helper()
 	tree := os.DirFS("../..")
 	names := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "charms/node/README.md", "terraform/README.md", "bundle/README.md"}
@@ -58,7 +58,7 @@ func pages(t *testing.T) []page {
 		}
 		return err
 	}))
-	found := make([]page, 0, len(names))
+	found := make([]document, 0, len(names))
 	for _, name := range names {
 		text, err := fs.ReadFile(tree, name)
 		require.NoError(t, err)
@@ -67,8 +67,8 @@ func pages(t *testing.T) []page {
 	return found
 }
 
-func readPage(name, text string) page {
-	p := page{name: name, text: text}
+func readPage(name, text string) document {
+	p := document{name: name, text: text}
 	inSetup, open := false, false
 	before, indent := "", "" // of a block in a list
 	for i, line := range strings.Split(text, "\n") {
@@ -96,7 +96,7 @@ func readPage(name, text string) page {
 }
 
 // session gives the commands of the page's console blocks.
-func (p page) session() []typedCommand {
+func (p document) session() []typedCommand {
 	var found []typedCommand
 	for _, b := range p.blocks {
 		if b.language != "console" {
@@ -157,7 +157,7 @@ func TestBlocksOfTheDocumentsDoWhatTheySay(t *testing.T) {
 }
 
 // play types a page's commands into one shell.
-func (p page) play(t *testing.T) {
+func (p document) play(t *testing.T) {
 	for _, c := range p.session() {
 		if _, err := exec.LookPath("openssl"); err != nil && strings.Contains(c.command, "openssl ") {
 			t.Skip("the page uses OpenSSL, which is not installed")
@@ -194,7 +194,7 @@ func (p page) play(t *testing.T) {
 }
 
 // script is the page as a script, which keeps what each command printed and its exit code.
-func (p page) script(t *testing.T, told *story) string {
+func (p document) script(t *testing.T, told *story) string {
 	var script strings.Builder
 	fmt.Fprintf(&script, "cd %q || exit 1\nset -o pipefail\n", told.work)
 	for _, line := range p.setup {

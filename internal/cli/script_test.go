@@ -74,6 +74,8 @@ func TestMain(m *testing.M) {
 //	vault secret-id ROLE, wrap ROLE      print a new secret-id of an AppRole, or a token that wraps one; vault wrap-token POLICY
 //	                                     one that wraps a token; vault destroy ROLE SECRET-ID
 //	at UNIT                              have "exec signet" read this unit, as on its machine
+//	turn UNIT                            have the unit's agent take a turn
+//	get URL                              print what is served there: status, content type and body
 //	free-port NAME, set NAME FILE        put a free port, or the content of a file, into an environment variable
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -182,6 +184,8 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"output":        {"unit action result", 3, (*story).output},
 		"bring":         {"unit file path", 3, (*story).bring},
 		"fetch":         {"unit path file", 3, (*story).fetch},
+		"get":           {"url", 1, (*story).get},
+		"turn":          {"unit", 1, (*story).turn},
 		"journal":       {"unit file", 2, (*story).journal},
 		"log":           {"unit", 1, (*story).juju},
 		"remains":       {"[elsewhere]", 0, (*story).remains},

@@ -2,7 +2,8 @@
 
 // Package httpd serves what those need who verify a certificate: revocation lists (RFC 5280), CA certificates and OCSP
 // (RFC 6960, in the light form of RFC 5019), over plain HTTP, since all of it is signed. It answers from a View, which
-// is replaced as a whole. Where to look next: view.go for how a View is read, ocsp.go for the answers, listen.go for
+// is replaced as a whole. Beside them it serves what an operator sees of the unit, as a page and as metrics, made when somebody
+// asks. Where to look next: view.go for how a View is read, ocsp.go for the answers, watch.go for what operators see, listen.go for
 // the bounds on strangers; package ca makes the lists.
 package httpd
 
@@ -26,6 +27,7 @@ type Server struct {
 	log   *slog.Logger
 	now   func() time.Time
 	shown atomic.Pointer[content]
+	watch atomic.Pointer[watched] // nil where nothing is shown to operators
 
 	showing sync.Mutex // one Show at a time
 
@@ -60,6 +62,8 @@ func (s *Server) Show(view View) {
 //	POST /ocsp                  OCSP
 //	GET  /ocsp/<base64>         OCSP in a form that caches like (RFC 6960, A.1)
 //	GET  /healthz               200 while verifiers are served well
+//	GET  /                      what an operator sees of the unit, HTML
+//	GET  /metrics               the same in numbers, in Prometheus' text format
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.answer) }
 
 // answer finds who answers. There is no http.ServeMux, because it cleans paths, and the base64 of an OCSP request may
@@ -72,6 +76,12 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	shown, path := s.shown.Load(), r.URL.Path
 	request, inPath := strings.CutPrefix(path, "/ocsp/")
 	wanted, isFile := shown.files[path]
+	if made := s.made(path); made != nil {
+		if allow(w, r, http.MethodGet, http.MethodHead) {
+			made().send(w)
+		}
+		return
+	}
 	switch {
 	case path == "/ocsp" || inPath && request == "" && r.Method == http.MethodPost:
 		if allow(w, r, http.MethodPost) {

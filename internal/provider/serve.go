@@ -27,7 +27,6 @@ func (s *step) serveOthers() {
 	if s.settings.Listen == "" {
 		return
 	}
-	s.decision.Serve.Listen = s.settings.Listen
 	bag := s.peers.OwnApp
 	if s.snap.Leader { // as it stands once this turn is committed
 		bag = s.peerBag()

@@ -128,6 +128,7 @@ func (m *Memory) begun(now time.Time, snap juju.Snapshot, settings Settings, ans
 }
 
 func (s *step) decide() {
+	s.decision.Serve.Listen = s.settings.Listen // while there is no CA, operators see why
 	if !s.settings.Authority {
 		s.reportLeftovers()
 		return

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/signet-charm/signet/internal/cos"
 	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/ledger"
@@ -57,7 +58,9 @@ func (m *Memory) Decide(now time.Time, snap juju.Snapshot, answers []order.Answe
 	maps.Copy(bags, authority.Bags)
 	maps.Copy(bags, consumer.Bags)
 	share(snap, state, bags)
-	reports := slices.Concat(config.reports, authority.Reports, consumer.Reports)
+	told, untold := cos.Step(snap, authority.Serve.Listen)
+	maps.Copy(bags, told)
+	reports := slices.Concat(config.reports, authority.Reports, consumer.Reports, untold)
 	reports = append(reports, troubled(snap)...)
 	orders := slices.Concat(authority.Orders, consumer.Orders)
 	found := result(snap, authority.Result, len(orders) == 0)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/signet-charm/signet/internal/cos"
 	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/order"
@@ -38,6 +39,7 @@ func Survey(now time.Time, snap juju.Snapshot, answers []order.Answer) Findings 
 	}
 	consumer, reports := requirer.Survey(now, snap, config.requirer, answers)
 	found.Consumer = consumer
-	found.Reports = byWorst(slices.Concat(found.Reports, reports, troubled(snap)))
+	_, untold := cos.Step(snap, config.provider.Listen)
+	found.Reports = byWorst(slices.Concat(found.Reports, reports, untold, troubled(snap)))
 	return found
 }

@@ -154,6 +154,9 @@ func (b *builder) count() {
 		} else {
 			record.Uncovered++
 		}
+		if entry.Event == ledger.Action && entry.Item == "backup" && entry.After == "done" {
+			record.Backup = entry.Time.UTC()
+		}
 		if i == 0 {
 			record.First = entry.Time.UTC()
 		}
@@ -167,4 +170,9 @@ func (b *builder) count() {
 		}
 	}
 	b.view.Record = record
+}
+
+// Phases are the phases of a CA's replacement, in their order.
+func Phases() []provider.Phase {
+	return []provider.Phase{provider.Steady, provider.Certifying, provider.Preparing, provider.Trusting, provider.Replacing}
 }

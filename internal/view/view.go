@@ -223,4 +223,5 @@ type Record struct {
 	LegacyKeys int            `json:"legacy-keys"`         // private keys that this unit publishes in relation data
 	Trouble    string         `json:"trouble,omitempty"`   // why the record cannot be read
 	Uncovered  int            `json:"uncovered,omitempty"` // entries after the last checkpoint
+	Backup     time.Time      `json:"backup,omitzero"`     // of the last one that this unit wrote
 }
