@@ -150,6 +150,7 @@ func (s *step) decide() {
 		return
 	}
 	s.audit()
+	s.tellVersion()
 }
 
 func (s *step) serve() {

@@ -70,6 +70,7 @@ func Of(facts Facts) View {
 		b.view.Source = FromDisk
 		b.recorded()
 	} else {
+		b.view.Settings = settingsOf(snap)
 		b.asked()
 		b.denied()
 	}

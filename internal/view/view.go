@@ -31,6 +31,7 @@ type View struct {
 	Status       Condition     `json:"status"` // as Juju shows it
 	Conditions   []Condition   `json:"conditions,omitempty"`
 	Options      []string      `json:"option-faults,omitempty"`
+	Settings     Settings      `json:"settings,omitzero"`
 	Wake         time.Time     `json:"wake,omitzero"` // of the next turn, where nothing happens before
 	Rollover     Rollover      `json:"rollover"`
 	Authorities  []Authority   `json:"authorities,omitempty"` // the one that signs first
