@@ -16,7 +16,7 @@ import (
 // Standing is how a unit's files are, for who looks after the machine. No secret is in it.
 type Standing struct {
 	Root    string
-	Loose   []string // what of the state folder others may read or enter: path and mode
+	Loose   []string // what of the state folder others may read or enter
 	Foreign []string // what in it belongs to another user than the folder itself
 	Left    []Left   // what was half written and nobody swept
 	Laid    []Laid
@@ -108,7 +108,7 @@ func (f *Folder) examineTree(found *Standing) error {
 			return nil
 		}
 		if info.Mode().Type() != fs.ModeSymlink && info.Mode().Perm()&0o077 != 0 {
-			found.Loose = append(found.Loose, path+" "+info.Mode().String())
+			found.Loose = append(found.Loose, path)
 		}
 		if ownerOf(info) != owner {
 			found.Foreign = append(found.Foreign, path)

@@ -67,7 +67,7 @@ type gatherer struct {
 }
 
 func (g *gatherer) agent(trouble error) {
-	found := diagnosis.Agent{Answers: trouble == nil, Wanted: agent.SystemdRuns(), Service: g.at.Service, Socket: g.at.Socket}
+	found := diagnosis.Agent{Answers: !errors.Is(trouble, agent.ErrNoAgent), Wanted: agent.SystemdRuns(), Service: g.at.Service, Socket: g.at.Socket}
 	if trouble != nil {
 		found.Trouble = trouble.Error()
 	}

@@ -35,7 +35,7 @@ type Facts struct {
 // Agent is the unit's long-running process.
 type Agent struct {
 	Answers bool
-	Trouble string // why it does not
+	Trouble string // why it does not, or why it shows nothing
 	Wanted  bool   // systemd runs here, which should start it
 	Service string // as systemd calls it
 	Socket  string // path

@@ -50,6 +50,8 @@ func checkStatus(f *Facts) result {
 
 func checkAgent(f *Facts) result {
 	switch {
+	case f.Agent.Answers && f.Agent.Trouble != "":
+		return warn("ask again in a minute; then see journalctl -u "+f.Agent.Service, "the agent answers, and has nothing to show: %s", f.Agent.Trouble)
 	case f.Agent.Answers:
 		return fine("the agent answers")
 	case f.Agent.Wanted:
@@ -110,7 +112,7 @@ func checkStateModes(f *Facts) result {
 	case f.Folder.Trouble != "":
 		return fail("run it as root: sudo signet doctor", "the state folder cannot be looked at: %s", f.Folder.Trouble)
 	case len(f.Folder.Loose) > 0:
-		return fail(run("chmod", "-R", "go-rwx", f.Folder.Root), "others may read what is for the owner only: %s", some(f.Folder.Loose))
+		return fail(run(append([]string{"chmod", "go-rwx"}, f.Folder.Loose...)...), "others may read what is for the owner only: %s", some(f.Folder.Loose))
 	}
 	return fine("the state folder is closed to others")
 }

@@ -194,7 +194,7 @@ func checkLinks(f *Facts) result {
 	case len(f.Links) == 0:
 		return fine("no links were made")
 	}
-	return fine("%s lead where they should", count(len(f.Links), "link"))
+	return fine("links that lead where they should: %d", len(f.Links))
 }
 
 func checkTrustFiles(f *Facts) result {
