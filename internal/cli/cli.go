@@ -76,9 +76,13 @@ func (p *program) run(ctx context.Context) int {
 		root.SetArgs(p.args[1:])
 		err = root.ExecuteContext(ctx)
 	}
+	var judged verdict
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &judged):
+		fmt.Fprintf(p.stderr, "signet: %v\n", err)
+		return judged.code
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(p.stderr, "signet: %v\nrun: signet --help\n", err)
 		return 2

@@ -232,6 +232,9 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 			ts.Fatalf("usage: at unit")
 		}
 		ts.Setenv("SIGNET_STATE_DIR", s.stage.stateDir(args[0]))
+		ts.Setenv("SIGNET_ROOT", s.stage.machineRoot(args[0]))
+		ts.Setenv("AGENT_CONF", s.stage.controller.AgentConf(args[0]))
+		ts.Setenv("PATH", filepath.Join(s.stage.dir, "tools")+":"+ts.Getenv("PATH"))
 	}
 	commands["free-port"] = freePort
 	commands["set"] = setOutput
