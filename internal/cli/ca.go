@@ -16,11 +16,12 @@ import (
 func (p *program) authorityCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "ca",
-		Short: "Show the CAs of this application",
+		Short: "Show and replace the CAs of this application",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	command.AddCommand(p.caShowCommand())
+	command.AddCommand(p.caActing()...)
 	return command
 }
 

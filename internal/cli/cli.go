@@ -86,7 +86,7 @@ func (p *program) run(ctx context.Context) int {
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(p.stderr, "signet: %v\nrun: signet --help\n", err)
 		return 2
-	case errors.Is(err, errUnread), errors.Is(err, errUnseen):
+	case errors.Is(err, errUnread), errors.Is(err, errUnseen), errors.Is(err, errUninspected):
 		fmt.Fprintf(p.stderr, "signet: %v\n", err)
 		return 3
 	default:
