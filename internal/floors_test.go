@@ -55,6 +55,7 @@ func floors() rulebook {
 			"provider":   2,
 			"requirer":   2,
 			"unit":       3,
+			"unit/*":     3,
 			"view":       3,
 			"view/*":     3,
 			"archive":    4,

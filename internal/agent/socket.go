@@ -24,6 +24,7 @@ type question struct {
 	Hook   string       `json:"hook"` // for the log
 	Action *juju.Action `json:"action,omitempty"`
 	View   bool         `json:"view,omitempty"` // show what the last turn came to, and take none
+	Days   int          `json:"days,omitempty"` // instead, rehearse so many days, and take no turn
 }
 
 type reply struct {
@@ -127,6 +128,9 @@ func (s *Service) answer(ctx context.Context, conn net.Conn) error {
 	_ = conn.SetReadDeadline(time.Now().Add(questionTimeout))
 	if err := readLine(conn, &asked); err != nil {
 		return err
+	}
+	if asked.View && asked.Days != 0 {
+		return s.rehearse(ctx, conn, asked.Days)
 	}
 	if asked.View {
 		return s.show(conn)

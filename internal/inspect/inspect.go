@@ -96,6 +96,8 @@ func (r *reader) add(one *held) {
 
 // pem reads all blocks of a text.
 func (r *reader) pem(where, text string) {
+	// A block begins a line (RFC 7468, 3); in what tools print, a name stands before it.
+	text = strings.ReplaceAll(text, "-----BEGIN ", "\n-----BEGIN ")
 	number, begun := 0, strings.Count(text, "-----BEGIN ")
 	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
 		number++
