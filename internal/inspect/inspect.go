@@ -48,7 +48,7 @@ func Read(data []byte, password cert.Key, now time.Time) ([]Thing, error) {
 		if err := r.document(text); err != nil {
 			return nil, err
 		}
-	case data[0] == 0x30: // a SEQUENCE (X.690, 8.9), which no text begins with
+	case len(data) > 1 && data[0] == 0x30 && data[1] >= 0x80: // a long SEQUENCE (X.690, 8.1.3.5 and 8.9), which is no text
 		if err := r.der("", data, password); err != nil {
 			return nil, err
 		}

@@ -103,11 +103,11 @@ func checkServed(f *Facts) result {
 	fix := "have the service take up its files: systemctl restart SERVICE, and name it in the option reload"
 	switch {
 	case len(bad) > 0:
-		return fail(fix, "what is served does not verify: %s", some(bad))
+		return fail(fix, "what is served is not as it should be: %s", some(bad))
 	case len(old) > 0:
 		return warn(fix, "another certificate is served than lies on the disk: %s", some(old))
 	case answered > 0:
-		return fine("%s serve what they should", count(answered, "address"))
+		return fine("addresses that serve what they should: %d", answered)
 	}
 	return fine("nothing here serves a certificate of this unit's; signet doctor --dial HOST:PORT looks at others")
 }
