@@ -3,6 +3,7 @@
 package ca
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -17,7 +18,19 @@ import (
 // Judge gives what the lints that stand before each signature find in a certificate that anybody made. With strict, warnings
 // count as well, as they do where every byte is this program's.
 func Judge(certificate *x509.Certificate, strict bool) ([]string, error) {
-	return newLinter(rand.Reader).zlint(certificate.Raw, !strict, false)
+	found, err := newLinter(rand.Reader).zlint(certificate.Raw, !strict, false)
+	return append(keyFaults(certificate.PublicKey), found...), err
+}
+
+// keyFaults says why a key would not be certified here, which the lints of the RFCs leave open.
+func keyFaults(key crypto.PublicKey) []string {
+	var faults []string
+	for _, why := range []string{cert.KeyFault(key), cert.KnownWeakness(key)} {
+		if why != "" {
+			faults = append(faults, why)
+		}
+	}
+	return faults
 }
 
 // JudgeRequest gives what would keep a request from being signed: its own faults, and what the lints find in the certificate
@@ -32,6 +45,9 @@ func JudgeRequest(text string, isCA bool, now time.Time) ([]string, error) {
 	}
 	if err != nil {
 		return []string{err.Error()}, nil
+	}
+	if faults := keyFaults(request.PublicKey); len(faults) > 0 {
+		return faults, nil
 	}
 	l := newLinter(rand.Reader)
 	issuer, err := l.standIn(now)
