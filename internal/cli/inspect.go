@@ -80,7 +80,7 @@ func (l *looking) inspect(ctx context.Context, what, password string) ([]inspect
 	if err != nil {
 		return nil, fmt.Errorf("%w: there is no file %s, and it is neither HOST:PORT nor a relation", errUninspected, what)
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil || host == "" {
+	if _, err := net.DefaultResolver.LookupPort(ctx, "tcp", port); err != nil || host == "" {
 		return nil, fmt.Errorf("%w: %s is no port", errUninspected, port)
 	}
 	if found, err := l.inspectRelation(ctx, what); err == nil { // where this unit has a relation of this name, it is meant

@@ -273,7 +273,7 @@ func ask(ctx context.Context, method, url, mime string, body []byte) (answer []b
 	if err != nil {
 		return nil, 0, err
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close()
 	answer, err = io.ReadAll(io.LimitReader(response.Body, most))
 	return answer, response.StatusCode, err
 }

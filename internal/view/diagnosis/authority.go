@@ -48,12 +48,12 @@ func checkAuthorityEnd(f *Facts) result {
 		return fine(noCA)
 	}
 	rotate := "juju run " + f.application() + "/leader rotate-ca"
-	const close, soon = 30 * day, 90 * day
+	const last, soon = 30 * day, 90 * day
 	rolls := f.View.Rollover.Next
 	switch life := one.NotAfter.Sub(one.NotBefore); {
 	case f.Now.After(one.NotAfter):
 		return fail(rotate, "CA %d expired at %s", one.Generation, moment(one.NotAfter))
-	case one.NotAfter.Sub(f.Now) < min(close, life/20):
+	case one.NotAfter.Sub(f.Now) < min(last, life/20):
 		return fail(rotate, "CA %d expires %s, and nothing that it signed outlives it", one.Generation, left(f.Now, one.NotAfter))
 	case one.NotAfter.Sub(f.Now) < min(soon, life/10) && f.View.Rollover.Phase == string(provider.Steady):
 		return warn(rotate, "CA %d expires %s, and no rollover is under way", one.Generation, left(f.Now, one.NotAfter))

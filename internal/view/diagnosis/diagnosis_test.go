@@ -309,7 +309,7 @@ func brokenCertificates() map[string]broken {
 	type facts = diagnosis.Facts
 	one := func(f *facts) *view.Certificate { return &f.View.Certificates[0] }
 	small := func(t *testing.T) any {
-		key, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // that it is weak is the point
+		key, err := rsa.GenerateKey(rand.Reader, 1024)
 		require.NoError(t, err)
 		return key.Public()
 	}
@@ -323,7 +323,7 @@ func brokenCertificates() map[string]broken {
 		"a CA's key is small": {"weak-keys", diagnosis.Error, "CA 1: RSA of 1024 bits", "rotate-ca", func(k *kit, f *facts) {
 			f.View.Authorities[0].PEM = cert.Encode(k.leaf(5, small(k.t)).Raw)
 		}},
-		"a signature is by SHA-1": {"weak-signatures", diagnosis.Error, "ECDSA-SHA1", "again", func(k *kit, f *facts) { one(f).PEM = sha1Signed }},
+		"a signature is by SHA-1": {"weak-signatures", diagnosis.Error, "ECDSA-SHA1", "again", func(_ *kit, f *facts) { one(f).PEM = sha1Signed }},
 		"a serial number stands for two": {"duplicate-serials", diagnosis.Error, "5 of etcd/0 app and web/0 app", "signet revoke", func(k *kit, f *facts) {
 			other := k.shown(k.leaf(5, nil))
 			other.Unit = "web/0"

@@ -28,9 +28,9 @@ func issuedChecks() []check {
 	}
 }
 
-// certificates gives those that are published or laid on disk, of a role.
-func (f *Facts) certificates(role view.Role) []view.Certificate {
-	return slices.DeleteFunc(slices.Clone(f.View.Certificates), func(one view.Certificate) bool { return one.Role != role || one.Serial == "" })
+// issued gives the certificates that this application has issued for others.
+func (f *Facts) issued() []view.Certificate {
+	return slices.DeleteFunc(slices.Clone(f.View.Certificates), func(one view.Certificate) bool { return one.Role != view.Issued || one.Serial == "" })
 }
 
 // called is what a certificate is called in a finding.
@@ -44,7 +44,7 @@ func called(one view.Certificate) string {
 
 func checkIssuedExpiry(f *Facts) result {
 	var over, soon []string
-	list := f.certificates(view.Issued)
+	list := f.issued()
 	for _, one := range list {
 		switch {
 		case one.Orphaned:
@@ -69,7 +69,7 @@ func checkIssuedRenewal(f *Facts) result {
 		return unseen()
 	}
 	var late []string
-	for _, one := range f.certificates(view.Issued) {
+	for _, one := range f.issued() {
 		due := one.RenewAt
 		if one.PutOff.After(due) {
 			due = one.PutOff
@@ -102,7 +102,7 @@ func checkIssuedChain(f *Facts) result {
 		}
 	}
 	var bad []string
-	list := f.certificates(view.Issued)
+	list := f.issued()
 	for _, one := range list[:min(len(list), mostVerified)] {
 		leaf, err := cert.Parse(one.PEM)
 		if err != nil || one.Generation == 0 || one.Orphaned || f.Now.After(leaf.NotAfter) {
@@ -126,7 +126,7 @@ func checkOrphans(f *Facts) result {
 		return unseen()
 	}
 	var orphans []string
-	for _, one := range f.certificates(view.Issued) {
+	for _, one := range f.issued() {
 		if one.Orphaned {
 			orphans = append(orphans, one.Relation+" "+called(one))
 		}
@@ -232,7 +232,7 @@ func checkLegacyKeys(f *Facts) result {
 	}
 	apps := map[string]bool{}
 	var names []string
-	for _, one := range f.certificates(view.Issued) {
+	for _, one := range f.issued() {
 		if one.Dialect == "legacy" && !apps[one.Application] {
 			apps[one.Application] = true
 			names = append(names, one.Application)

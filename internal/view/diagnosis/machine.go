@@ -210,11 +210,8 @@ func checkCheckpoint(f *Facts) result {
 	case !f.View.Leader || f.inVault() || f.View.Settings.Authority == "none":
 		return fine("only a leader with a CA of its own has the record signed")
 	}
-	for _, entry := range f.sinceCheckpoint() {
-		if age := f.Now.Sub(entry.Time); age > uncoveredFor {
-			return warn("juju run "+f.application()+"/leader checkpoint", "what was recorded since %s is not vouched for by a checkpoint", moment(entry.Time))
-		}
-		break
+	if since := f.sinceCheckpoint(); len(since) > 0 && f.Now.Sub(since[0].Time) > uncoveredFor {
+		return warn("juju run "+f.application()+"/leader checkpoint", "what was recorded since %s is not vouched for by a checkpoint", moment(since[0].Time))
 	}
 	return fine("checkpoints vouch for the record")
 }
