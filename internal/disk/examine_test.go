@@ -66,7 +66,7 @@ func TestWhatIsOtherwiseIsFound(t *testing.T) {
 	}{
 		"a file is open": {func(t *testing.T, root, _ string) {
 			require.NoError(t, os.Chmod(filepath.Join(root, "journal"), 0o644))
-		}, //nolint:gosec // which is the point
+		},
 			func(s disk.Standing) string { return strings.Join(s.Loose, " ") }, "/journal"},
 		"something was half written": {func(t *testing.T, root, _ string) {
 			require.NoError(t, os.WriteFile(filepath.Join(root, "secrets", ".x.new"), nil, 0o600))
