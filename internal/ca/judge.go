@@ -50,7 +50,7 @@ func JudgeRequest(text string, isCA bool, now time.Time) ([]string, error) {
 		return faults, nil
 	}
 	l := newLinter(rand.Reader)
-	issuer, err := l.standIn(now)
+	issuer, err := l.trialIssuer(now)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +75,8 @@ func JudgeRequest(text string, isCA bool, now time.Time) ([]string, error) {
 	return nil, err
 }
 
-// standIn is a CA that signs nothing for good.
-func (l *linter) standIn(now time.Time) (*x509.Certificate, error) {
+// trialIssuer is a CA that signs nothing for good.
+func (l *linter) trialIssuer(now time.Time) (*x509.Certificate, error) {
 	key, err := cert.P256.Generate(l.random)
 	if err != nil {
 		return nil, err
