@@ -8,16 +8,13 @@ import (
 	"github.com/signet-charm/signet/internal/juju"
 )
 
-// LocalVersionKey is where Snapshot.Local says of which version this program is, and VersionKey where a unit tells the
-// others, in its peer databag: a refresh that stays halfway shows by it.
-const (
-	LocalVersionKey = "version"
-	VersionKey      = "version"
-)
+// VersionKey is where a unit tells the others of which version it is, in its peer databag: a refresh that stays halfway shows
+// by it.
+const VersionKey = "version"
 
 // tellVersion publishes of which version this unit is, where there is somebody to know.
 func (s *step) tellVersion() {
-	version := s.snap.Local[LocalVersionKey]
+	version := s.snap.Local[juju.VersionKey]
 	if version == "" || s.peers.Endpoint.Role != juju.Peers || len(s.peers.RemoteUnits) == 0 || s.peers.OwnUnit[VersionKey] == version {
 		return
 	}

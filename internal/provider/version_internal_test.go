@@ -15,7 +15,7 @@ func TestUnitsTellEachOtherTheirVersion(t *testing.T) {
 	t.Parallel()
 	others := map[string]juju.Bag{"signet/1": {}}
 	told := func(local string, peers juju.Relation, decided *juju.OwnBags) juju.Bag {
-		s := &step{snap: juju.Snapshot{Local: map[string]string{LocalVersionKey: local}}, peers: peers, decision: Decision{Bags: map[int]juju.OwnBags{}}}
+		s := &step{snap: juju.Snapshot{Local: map[string]string{juju.VersionKey: local}}, peers: peers, decision: Decision{Bags: map[int]juju.OwnBags{}}}
 		if decided != nil {
 			s.decision.Bags[peers.ID] = *decided
 		}
