@@ -114,10 +114,7 @@ func (a *acting) showResult(result juju.Result) error {
 			_, err := fmt.Fprintln(p.stdout, value)
 			return err
 		}
-		for i, line := range strings.Split(value, "\n") {
-			if i > 0 {
-				key = ""
-			}
+		for line := range strings.SplitSeq(value, "\n") { // each with its name, so that a script can take them apart
 			list = append(list, pair{key, line})
 		}
 	}
