@@ -22,8 +22,8 @@ func TestCheckerComplains(t *testing.T) {
 			want: "package util has no floor",
 		},
 		"about a folder below a package that has no such entry": {
-			file: "internal/unit/extra/extra.go",
-			want: "package unit/extra has no floor",
+			file: "internal/requirer/extra/extra.go",
+			want: "package requirer/extra has no floor",
 		},
 		"about a package at the module's root": {
 			file: "signet.go",

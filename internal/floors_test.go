@@ -65,6 +65,7 @@ func floors() rulebook {
 			"disk":       4,
 			"hooktool":   4,
 			"host":       4,
+			"inspect":    4,
 			"keystore":   4,
 			"launch":     4,
 			"metrics":    4,

@@ -117,9 +117,10 @@ func (p *program) root() *cobra.Command {
 	root.SetErr(p.stderr)
 	root.SetIn(p.stdin)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(p.agentCommand(), p.auditCommand(), p.authorityCommand(), p.certsCommand(), p.expiringCommand(), p.hookCommand(),
-		p.policyCommand(), p.reportCommand(), p.requestsCommand(), p.sandboxCommand(), p.statusCommand(), p.takeoverCommand(), p.vaultPolicyCommand(),
-		p.vaultSetupCommand(), p.versionCommand())
+	root.AddCommand(p.agentCommand(), p.auditCommand(), p.authorityCommand(), p.backupCommand(), p.certsCommand(), p.doctorCommand(), p.expiringCommand(),
+		p.hookCommand(), p.inspectCommand(), p.lintCommand(), p.policyCommand(), p.renewCommand(), p.reportCommand(), p.requestsCommand(),
+		p.restoreCommand(), p.revokeCommand(), p.sandboxCommand(), p.simulateCommand(), p.statusCommand(), p.takeoverCommand(), p.trustCommand(),
+		p.vaultPolicyCommand(), p.vaultSetupCommand(), p.versionCommand())
 	completeForShells(root)
 	return root
 }

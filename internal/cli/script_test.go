@@ -73,7 +73,7 @@ func TestMain(m *testing.M) {
 //	                                     what happens to it: "end-tokens" takes all logins away
 //	vault secret-id ROLE, wrap ROLE      print a new secret-id of an AppRole, or a token that wraps one; vault wrap-token POLICY
 //	                                     one that wraps a token; vault destroy ROLE SECRET-ID
-//	at UNIT                              have "exec signet" read this unit, as on its machine
+//	at UNIT                              have "exec signet" be on this unit's machine; AGENT_CONF is the unit's agent.conf
 //	turn UNIT                            have the unit's agent take a turn
 //	get URL                              print what is served there: status, content type and body
 //	free-port NAME, set NAME FILE        put a free port, or the content of a file, into an environment variable
