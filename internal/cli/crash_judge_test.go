@@ -170,7 +170,7 @@ func derOf(text string) string {
 // The parts of what a unit leaves that differ from one play of a flow to the next: numbers, keys, hashes and times.
 var (
 	blockPattern  = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]+-----(?:[A-Za-z0-9+/=\s]|\\n)+-----END [A-Z0-9 ]+-----`)
-	chancePattern = regexp.MustCompile(`\blines=[0-9]+\b|\bsignature=[A-Za-z0-9+/=]+|\b[0-9a-f]{8,}(?:-[0-9]+)?\b|[A-Z2-7]{26}|v1:[A-Za-z0-9+/=]+|AGE-SECRET-KEY-[A-Z0-9]+|"laid":[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}Z?|[0-9]{8}T[0-9]{6}Z`)
+	chancePattern = regexp.MustCompile(`\blines=[0-9]+\b|\bsignature=[A-Za-z0-9+/=]+|\b[0-9a-f]{8,}(?:-[0-9]+)?\b|[A-Z2-7]{26}|v1:[A-Za-z0-9+/=]+|AGE-SECRET-KEY-[A-Z0-9]+|"laid":[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}Z?|[0-9]{8}T[0-9]{6}Z|\bin [0-9]+(?:w|mo)\b`)
 )
 
 // shape is a text without what is chance in it.

@@ -35,6 +35,7 @@ func asksForSecret(name, description string) bool {
 func publicAfterAll() map[string]string {
 	return map[string]string{
 		"backup recipients": "public keys of age; a secret one is refused without being repeated",
+		"backup recipient":  "likewise, on the command line",
 		"revoke reason":     "what becomes of the key",
 		"renew new-key":     "whether there is a new one",
 	}
@@ -47,6 +48,9 @@ func TestNoFlagTakesASecret(t *testing.T) {
 	visit = func(command *cobra.Command) {
 		command.Flags().VisitAll(func(flag *pflag.Flag) {
 			flags++
+			if publicAfterAll()[command.Name()+" "+flag.Name] != "" {
+				return
+			}
 			require.False(t, asksForSecret(flag.Name, flag.Usage), "%s --%s: take the path of a file instead", command.CommandPath(), flag.Name)
 		})
 		for _, below := range command.Commands() {
