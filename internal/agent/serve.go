@@ -64,7 +64,7 @@ func (s *Service) Serve(ctx context.Context) error {
 		timer := time.NewTimer(pause)
 		asked, woken := s.await(ctx, timer.C)
 		timer.Stop()
-		if woken {
+		if woken && (len(asked) == 0 || window > firstWindow) { // a hook is one already, and comes after what it tells of
 			asked = s.gather(ctx, window, asked)
 		}
 		if ctx.Err() != nil {

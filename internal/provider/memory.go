@@ -92,7 +92,7 @@ func (s *step) groundNow(ready bool) ground {
 // keeping them takes two kilobytes each, and working them out anew, when the relation stirs, less than a millisecond for each of
 // its units.
 const (
-	restful     = 16
+	restful     = 4
 	manyResults = 20_000
 )
 

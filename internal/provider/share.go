@@ -15,7 +15,7 @@ import (
 const MaxSignatures = 1000
 
 // share lets no asker wait for another's flood: signatures are ordered in rounds, in each of which every unit of every
-// relation has one. What is beyond the turn's share is not ordered, nor recorded as if it were.
+// relation has two. What is beyond the turn's share is not ordered, nor recorded as if it were.
 func (s *step) share() {
 	var wanted []order.Sign
 	others := s.decision.Orders[:0:0]
@@ -64,7 +64,11 @@ func (s *step) nextShare() time.Time {
 	return s.now.Add(retry)
 }
 
-// inRounds puts orders in such an order that each asker's first comes before any asker's second. Within a round the order
+// inRound is how many orders of one asker a round has: a unit asks for a server and a client certificate, which are published at
+// once where they are signed in one turn.
+const inRound = 2
+
+// inRounds puts orders in such an order that each asker's first two come before any asker's third. Within a round the order
 // stays.
 func inRounds(orders []order.Sign) []order.Sign {
 	rounds := map[order.Asker]int{}
@@ -74,7 +78,7 @@ func inRounds(orders []order.Sign) []order.Sign {
 	}
 	list := make([]placed, len(orders))
 	for i, o := range orders {
-		list[i] = placed{o, rounds[o.Asker]}
+		list[i] = placed{o, rounds[o.Asker] / inRound}
 		rounds[o.Asker]++
 	}
 	slices.SortStableFunc(list, func(a, b placed) int { return a.round - b.round })

@@ -5,10 +5,10 @@ package sandbox
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 
 	"github.com/juju/errors"
-	"github.com/juju/version/v2"
 
 	"github.com/signet-charm/signet/internal/juju"
 )
@@ -21,8 +21,9 @@ type leaderSettings struct {
 
 // legacy reports whether this Juju is older than 4.0, which has no leader settings.
 func (m *Model) legacy() bool {
-	number, err := version.Parse(m.version)
-	return err == nil && number.Major < 4
+	major, _, _ := strings.Cut(m.version, ".")
+	number, err := strconv.Atoi(major)
+	return err == nil && number < 4
 }
 
 // LeaderSettings are an application's leader settings, which all of its units may read.

@@ -51,7 +51,6 @@ type RelationInfo struct {
 	Life        Life
 	Suspended   bool // to units as if it were dying, but it may be resumed
 	CrossModel  bool
-	RemoteUnits []string // in scope, by number; in a peer relation without the viewer's own unit
 }
 
 // Integrate relates two endpoints, each "application:endpoint", and gives the relation's ID. Every unit of both enters
@@ -166,7 +165,7 @@ func (m *Model) Relations(app string) []RelationInfo {
 	defer m.mu.Unlock()
 	infos := []RelationInfo{}
 	for _, r := range m.relationsOf(app) {
-		infos = append(infos, m.info(r, app, ""))
+		infos = append(infos, m.info(r, app))
 	}
 	return infos
 }
@@ -179,11 +178,11 @@ func (m *Model) RelationOf(viewer string, id int) (RelationInfo, error) {
 	if err != nil {
 		return RelationInfo{}, err
 	}
-	return m.info(r, u.app, viewer), nil
+	return m.info(r, u.app), nil
 }
 
-// info shows a relation to an application; viewer is left out of the remote units of a peer relation.
-func (m *Model) info(r *relation, app, viewer string) RelationInfo {
+// info shows a relation to an application.
+func (m *Model) info(r *relation, app string) RelationInfo {
 	own, _ := r.own(app)
 	info := RelationInfo{
 		ID: r.id, Key: r.key(app), Endpoint: own.endpoint,
@@ -193,13 +192,25 @@ func (m *Model) info(r *relation, app, viewer string) RelationInfo {
 	if info.CrossModel {
 		info.RemoteModel = uuidOf("model of " + r.remote(app))
 	}
+	return info
+}
+
+// RemoteUnits are the units in scope that a unit sees in one of its relations.
+func (m *Model) RemoteUnits(viewer string, id int) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, u, err := m.authorise(viewer, id)
+	if err != nil {
+		return nil, err
+	}
+	var units []string
 	for name := range r.scope {
-		if juju.ApplicationOf(name) == r.remote(app) && name != viewer {
-			info.RemoteUnits = append(info.RemoteUnits, r.shown(app, name))
+		if juju.ApplicationOf(name) == r.remote(u.app) && name != viewer {
+			units = append(units, r.shown(u.app, name))
 		}
 	}
-	slices.SortFunc(info.RemoteUnits, compareUnits)
-	return info
+	slices.SortFunc(units, compareUnits)
+	return units, nil
 }
 
 // relationsOf gives an application's relations by ascending ID. The caller holds the lock.
