@@ -28,12 +28,16 @@ const (
 	longestWindow = time.Second
 )
 
+// idleAfter is for how long nothing must have happened until what a crowd took of the machine's memory is given back.
+const idleAfter = 10 * time.Second
+
 // Service is a unit's long-running agent.
 type Service struct {
 	Unit    *Unit
 	Changes <-chan struct{}   // something in the model changed: look again
 	Hooks   net.Listener      // the local socket on which hooks ask for a turn
 	Notify  func(juju.Status) // told the status after each turn that worked; may be nil
+	Idle    func()            // called when nothing has happened for a while since databags were written; may be nil
 	waiting chan waiter
 }
 
@@ -59,11 +63,16 @@ func (s *Service) Serve(ctx context.Context) error {
 	hooks.Go(func() { s.accept(ctx, &hooks) })
 	context.AfterFunc(ctx, func() { s.Hooks.Close() })
 
-	failures, window := 0, firstWindow
+	failures, window, stirred := 0, firstWindow, false
 	for pause := firstLook; ; {
-		timer := time.NewTimer(pause)
-		asked, woken := s.await(ctx, timer.C)
+		timer, quiet := time.NewTimer(pause), time.NewTimer(idleAfter)
+		if !stirred || s.Idle == nil {
+			quiet.Stop()
+		}
+		asked, woken, rested := s.await(ctx, timer.C, quiet.C)
 		timer.Stop()
+		quiet.Stop()
+		stirred = stirred && !rested
 		if woken && (len(asked) == 0 || window > firstWindow) { // a hook is one already, and comes after what it tells of
 			asked = s.gather(ctx, window, asked)
 		}
@@ -79,6 +88,7 @@ func (s *Service) Serve(ctx context.Context) error {
 		}
 		pause = s.rest(outcome, err, &failures)
 		window = nextWindow(window, outcome.Published && len(s.Changes) > 0)
+		stirred = stirred || outcome.Published
 	}
 }
 
@@ -154,22 +164,29 @@ func (s *Service) rest(outcome Outcome, err error, failures *int) time.Duration 
 	return max(min(look, outcome.Wake.Sub(s.Unit.Now())), time.Second)
 }
 
-// await waits for a reason to take a turn, and gives the hooks that asked for it. Woken is false where it was only time.
-func (s *Service) await(ctx context.Context, wake <-chan time.Time) (asked []waiter, woken bool) {
-	select {
-	case <-ctx.Done():
-	case <-wake:
-	case <-s.Changes:
-		woken = true
-	case hook := <-s.waiting:
-		asked, woken = append(asked, hook), true
+// await waits for a reason to take a turn, and gives the hooks that asked for it. Woken is false where it was only time. Rested is
+// that it was quiet meanwhile.
+func (s *Service) await(ctx context.Context, wake, quiet <-chan time.Time) (asked []waiter, woken, rested bool) {
+	for waits := true; waits; {
+		waits = false
+		select {
+		case <-ctx.Done():
+		case <-wake:
+		case <-quiet:
+			s.Idle()
+			rested, waits = true, true
+		case <-s.Changes:
+			woken = true
+		case hook := <-s.waiting:
+			asked, woken = append(asked, hook), true
+		}
 	}
 	for { // one turn serves all who ask before it begins
 		select {
 		case hook := <-s.waiting:
 			asked = append(asked, hook)
 		default:
-			return asked, woken
+			return asked, woken, rested
 		}
 	}
 }

@@ -5,6 +5,7 @@ package agent
 import (
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -42,4 +43,20 @@ func TestAShareThatWasDoneIsFollowedAtOnce(t *testing.T) {
 		require.Equal(t, c.want, s.rest(c.outcome, nil, &failures), sentence)
 		require.Zero(t, failures)
 	}
+}
+
+// It rests once, and goes on waiting for what it waited for.
+func TestWhoWaitsRestsOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rests := 0
+		service := &Service{Idle: func() { rests++ }, Changes: make(chan struct{})}
+		began := time.Now()
+		asked, woken, rested := service.await(t.Context(), time.After(time.Hour), time.After(idleAfter))
+		require.Empty(t, asked)
+		require.False(t, woken)
+		require.True(t, rested)
+		require.Equal(t, 1, rests)
+		require.Equal(t, time.Hour, time.Since(began))
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -171,8 +172,7 @@ func (m *meter) obey(command []string) reading {
 	switch {
 	case len(command) == 1 && command[0] == "read":
 	case len(command) == 1 && command[0] == "collect":
-		runtime.GC()
-		runtime.GC() // what the first one only unlinked
+		debug.FreeOSMemory() // as an agent does that has been idle for a while
 	case len(command) == 2 && command[0] == "profile":
 		err = startProfile(command[1] + ".cpu.prof")
 	case len(command) == 2 && command[0] == "profiled":

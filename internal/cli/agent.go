@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -86,6 +87,7 @@ func (p *program) serve(ctx context.Context, at place) (err error) {
 		Unit:    unit,
 		Changes: conn.Watch(),
 		Hooks:   listener,
+		Idle:    debug.FreeOSMemory,
 		Notify:  func(status juju.Status) { p.notify(fmt.Sprintf("STATUS=%s: %s", status.Level, status.Message)) },
 	}
 	p.logger().Info("the agent runs", "unit", at.unit, "version", buildVersion())
