@@ -5,7 +5,9 @@ package provider
 import (
 	"crypto/x509"
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/signet-charm/signet/internal/cert"
@@ -88,11 +90,11 @@ func (s *step) groundNow(ready bool) ground {
 	}
 }
 
-// What was read of a relation that has been at rest for so many passes is forgotten while so many results are remembered in all:
-// keeping them takes two kilobytes each, and working them out anew, when the relation stirs, less than a millisecond for each of
-// its units.
+// While more than so many results are remembered in all, what was read of relations that have been at rest for so many passes is
+// forgotten, of those first that have been for longest: a result takes two kilobytes, and working them out anew, when a relation
+// stirs, less than a millisecond for each of its units.
 const (
-	restful     = 4
+	restful     = 2
 	manyResults = 20_000
 )
 
@@ -113,10 +115,16 @@ func (m *Memory) pass(snap juju.Snapshot) {
 			results += remembered.Len()
 		}
 	}
-	for id, remembered := range m.relations {
-		if results > manyResults && remembered.rested >= restful {
-			m.relations[id] = &relationMemory{rest: remembered.rest, rested: remembered.rested}
+	if results <= manyResults {
+		return
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(m.relations), func(a, b int) int { return m.relations[b].rested - m.relations[a].rested }) {
+		remembered := m.relations[id]
+		if results <= manyResults || remembered.rested < restful {
+			return
 		}
+		results -= remembered.Len()
+		m.relations[id] = &relationMemory{rest: remembered.rest, rested: remembered.rested}
 	}
 }
 

@@ -22,20 +22,27 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 		}
 		return filled
 	}
-	stirring, resting := fill(1, 10), fill(2, manyResults-10)
+	stirring, resting := fill(1, 10), fill(2, manyResults-15)
 	fill(3, 10)
 	resting.rest, resting.rested = &rest{}, restful
-	snap := juju.Snapshot{Relations: []juju.Relation{{ID: 1}, {ID: 2}}}
+	longer := fill(4, 5)
+	longer.rest, longer.rested = &rest{}, restful+1
+	snap := juju.Snapshot{Relations: []juju.Relation{{ID: 1}, {ID: 2}, {ID: 4}}}
 
 	memory.pass(snap)
 	require.NotContains(t, memory.relations, 3)
-	require.Equal(t, manyResults-10, memory.of(2).Len(), "there is room for it")
+	require.Equal(t, manyResults-15, memory.of(2).Len(), "there is room for it")
 
 	fill(1, 11)
 	memory.pass(snap)
 	require.Same(t, stirring, memory.of(1))
+	require.Zero(t, memory.of(4).Len(), "who has been at rest for longest goes first")
+	require.Same(t, resting, memory.of(2), "which makes room enough")
+
+	fill(1, 100)
+	memory.pass(snap)
 	require.Zero(t, memory.of(2).Len())
 	require.Same(t, resting.rest, memory.of(2).rest)
 	memory.pass(snap)
-	require.Equal(t, 11, memory.of(1).Len())
+	require.Equal(t, 100, memory.of(1).Len())
 }
