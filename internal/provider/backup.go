@@ -73,8 +73,9 @@ func (s *step) actBackup(params *juju.Config) {
 	file := answer.Names[0]
 	s.did("%s gathered, encrypted, and opened again", count(len(archive.Keys), "key"))
 	s.succeed(map[string]string{
-		"path":    file,
-		"command": fmt.Sprintf("juju ssh %s sudo cat %s > %s", s.snap.Unit, file, path.Base(file)), // scp's user cannot read it
+		"path": file,
+		// The user of juju scp cannot read it, and a terminal would write another end to each line.
+		"command": fmt.Sprintf("juju ssh --pty=false %s sudo cat %s > %s", s.snap.Unit, file, path.Base(file)),
 		"message": "the backup was opened again and holds what it should",
 	})
 }
