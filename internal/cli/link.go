@@ -31,7 +31,8 @@ func (p *program) linkProgram(at place) error {
 		return fmt.Errorf("cannot look at %s: %w", linkName, err)
 	}
 	made := link + ".new"
-	_ = os.Remove(made)                                                                                                          // of a hook that was killed
+	_ = os.Remove(made) // of a hook that was killed
+
 	if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink(target, made), os.Rename(made, link)); err != nil { //nolint:gosec // a program is for all
 		return fmt.Errorf("cannot make %s: %w", linkName, err)
 	}

@@ -48,12 +48,12 @@ func explanationsOfRequests() []Explanation {
 		{
 			BadName,
 			"the policy does not give this DNS name, common name or URI to this application",
-			"run the command in fix where the application should have it: `allowed-domains` where the policy is strict, or `policy-rules` (`domains`, `uris`); `signet policy check` tries a rule first",
+			"where the application should have it, run the command that comes with the refusal: `allowed-domains` where the policy is strict, or `policy-rules` (`domains`, `uris`); `signet policy check` tries a rule first",
 		},
 		{
 			BadIP,
 			"the policy does not give this address to this application",
-			"run the command in fix where the application should have it: `allowed-networks` where the policy is strict, or `policy-rules` (`networks`)",
+			"where the application should have it, run the command that comes with the refusal: `allowed-networks` where the policy is strict, or `policy-rules` (`networks`)",
 		},
 		{
 			BadWildcard,
@@ -63,7 +63,7 @@ func explanationsOfRequests() []Explanation {
 		{
 			BadIdentity,
 			"to Kubernetes the common name or the organization means somebody else than who asks",
-			"where the application is what it says, give it the role or the identity by `policy-rules`; the command stands in fix",
+			"where the application is what it says, give it the role or the identity by `policy-rules`; the command comes with the refusal",
 		},
 		{
 			BadUsage,

@@ -392,7 +392,7 @@ func TestAnUploadDoesNotContendWithARelation(t *testing.T) {
 	w.snap.Relations = slices.Delete(w.snap.Relations, 1, 2)
 	require.Empty(t, w.act(noon, "upload-signed-csr", "pem", text(byHand), "root-ca", text(elsewhere.cert)).Failure)
 	require.Equal(t, text(byHand), strings.TrimSpace(w.authorities().Current.Certificate))
-	require.NotContains(t, w.peers().OwnApp["authority"], `"upstream":true`, "no later relation is shown its request")
+	require.False(t, w.authorities().Current.Upstream, "no later relation is shown its request")
 }
 
 // The lost CA brought back by import-ca goes on, with what it revoked.
