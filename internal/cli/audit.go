@@ -85,7 +85,7 @@ func (p *program) verifyCommand() *cobra.Command {
 			"sound, with 1 when it is not, with 2 for wrong usage, and with 3 when it cannot be read, so that nothing is known.\n" +
 			"Checkpoints that were kept elsewhere find out what a look at this machine cannot: give it Juju's log (juju debug-log --replay --no-tail), another unit's databag, or what the action\n" +
 			"checkpoint gave; it finds them in any text.",
-		Example: "  juju ssh signet/0 sudo cat /var/lib/signet/signet-0/journal > journal\n" +
+		Example: "  juju ssh --pty=false signet/0 sudo cat /var/lib/signet/signet-0/journal > journal\n" +
 			"  juju debug-log --replay --no-tail --include signet/0 | signet audit verify --journal journal --checkpoint -",
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -229,7 +229,7 @@ func (p *program) tailCommand() *cobra.Command {
 		Long: "tail prints who was given or refused what, what was revoked, and what operators did. In JSON each decision is a line of its\n" +
 			"own. A record that is not sound is shown as far as it can be believed." +
 			"\n\nIt ends with 0 when all went well, 1 when the record is not sound, 2 for wrong usage, 3 when it cannot be read.",
-		Example: "  juju ssh signet/0 sudo /var/lib/juju/agents/unit-signet-0/charm/dispatch audit tail",
+		Example: "  juju ssh signet/0 sudo signet audit tail",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if o.format == "text" { // as it was called before

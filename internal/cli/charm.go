@@ -65,3 +65,6 @@ const socketName = "agent.sock"
 func (pl place) socket() string { return filepath.Join(pl.stateDir, socketName) }
 
 func (pl place) service() string { return "signet-" + dashed(pl.unit) }
+
+// program is the charm's program, by the name under which Juju and systemd start it.
+func (pl place) program() string { return filepath.Join(pl.charmDir, "dispatch") }

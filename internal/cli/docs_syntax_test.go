@@ -54,6 +54,19 @@ func TestBlocksThatAreNotRunSayThatTheyNeedARealJuju(t *testing.T) {
 	require.Greater(t, held, 10)
 }
 
+// With a terminal for its input, juju ssh has one on the machine too, which writes CR LF for LF and the errors into what is kept.
+func TestWhatIsKeptOfAMachineIsWhole(t *testing.T) {
+	t.Parallel()
+	kept := 0
+	for _, p := range pages(t) {
+		for _, line := range regexp.MustCompile(`juju ssh [^\n>|]*[>|]`).FindAllString(p.text, -1) {
+			kept++
+			require.Contains(t, line, "juju ssh --pty=false ", p.name)
+		}
+	}
+	require.Greater(t, kept, 2)
+}
+
 // above is the text of a block's section, down to the block.
 func (p document) above(b block) string {
 	lines := strings.Split(p.text, "\n")[:b.line]

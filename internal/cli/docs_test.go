@@ -275,7 +275,7 @@ func TestTheSandboxesShell(t *testing.T) {
 		"the one that fits":            {"juju deploy signet; juju deploy etcd; juju integrate etcd signet:client; juju status etcd", "ready with 2 certificates", ""},
 		"nobody signs":                 {"juju deploy etcd; juju status", "no certificate authority is related", ""},
 		"a program that is not there":  {"juju deploy signet; juju ssh signet/0 sudo reboot", "have no program reboot", "exit status 1"},
-		"signet on a unit":             {"juju deploy signet; juju ssh signet/0 sudo /var/lib/juju/agents/unit-signet-0/charm/dispatch version", "FIPS 140-3 mode", ""},
+		"signet on a unit":             {"juju deploy signet; juju ssh signet/0 sudo signet version", "FIPS 140-3 mode", ""},
 		"signet beside it":             {"signet version", "FIPS 140-3 mode", ""},
 		"the node under another name":  {"juju deploy signet-node other", "under its own name", "exit status 1"},
 		"what is outside of the shell": {"unset SIGNET_SANDBOX; signet sandbox certificates", "run signet sandbox shell", "exit status 1"},

@@ -55,6 +55,11 @@ func (p *program) dispatch(ctx context.Context, env hooktool.Environment, at pla
 	if env.Hook == "stop" || env.Hook == "remove" {
 		return p.leave(ctx, env, at)
 	}
+	if startsService(env.Hook) {
+		if err := p.linkProgram(at); err != nil {
+			p.logger().Warn("the program is reached by its whole path only", "error", err)
+		}
+	}
 	if err := p.lookAfterService(ctx, env, at); err != nil {
 		p.logger().Warn("the agent's service cannot be set up; the hook takes the turn itself", "error", err)
 		return p.ownTurn(ctx, env, at, err.Error())
@@ -167,10 +172,14 @@ func startsService(hook string) bool {
 // leave ends what a unit that is going has running. Its files stay: the certificates are its machine's, and the CA's key
 // may be the only copy where the model had no secrets when the CA was made.
 func (p *program) leave(ctx context.Context, env hooktool.Environment, at place) error {
-	if !hasAgent(env) {
-		return nil
+	var unlinked error
+	if env.Hook == "remove" {
+		unlinked = p.unlinkProgram(at)
 	}
-	return serviceOf(at).Remove(ctx)
+	if !hasAgent(env) {
+		return unlinked
+	}
+	return errors.Join(unlinked, serviceOf(at).Remove(ctx))
 }
 
 // hasAgent reports whether this machine and this Juju can have an agent: Juju 2.9 has no API version in common with it.
@@ -181,7 +190,7 @@ func hasAgent(env hooktool.Environment) bool {
 func serviceOf(at place) agent.SystemdUnit {
 	return agent.SystemdUnit{
 		Name:   at.service(),
-		Binary: at.charmDir + "/dispatch",
+		Binary: at.program(),
 		Args:   []string{"agent", "--unit", at.unit, "--charm-dir", at.charmDir, "--state-dir", at.stateDir},
 	}
 }

@@ -53,8 +53,8 @@ func reference(t *testing.T) map[string]string {
 	made := map[string]string{}
 	var page bytes.Buffer
 	page.WriteString("<!-- Made from the help of the commands, and held to it: SIGNET_UPDATE=1 go test ./internal/cli -run TestTheReferenceIsOfTheCommands -->\n" +
-		"# Commands\n\n`signet` is the charm's own program. On a unit it is `/var/lib/juju/agents/unit-<name>-<n>/charm/dispatch`, for root:\n\n" +
-		"    juju ssh signet/0 sudo /var/lib/juju/agents/unit-signet-0/charm/dispatch status\n\n" +
+		"# Commands\n\n`signet` is the charm's own program. On a unit it is for root, as `/usr/local/bin/signet`,\nwhich leads to the charm (`/var/lib/juju/agents/unit-<name>-<n>/charm/dispatch`) unless another program is there:\n\n" +
+		"    juju ssh signet/0 sudo signet status\n\n" +
 		"Commands that read ask the unit's agent for what its last turn came to, and read the unit's folder where none answers; then\n" +
 		"relation data and options are not known, and the command says so. `-o` chooses between `table`, `wide`, `json`, `yaml` and `csv`;\n" +
 		"tables have colours on a terminal unless `NO_COLOR` is set. Shells complete commands, flags, serial numbers and codes: see\n" +

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/view"
 )
 
@@ -163,7 +164,26 @@ func asked(v view.View, word string) []explained {
 	return rows
 }
 
-func (p *program) explainCode(o output, one explanation) error {
+// explanations are those of all codes, as a terminal shows them.
+func explanations() []dialect.Explanation {
+	all := dialect.Explanations()
+	for i, one := range all {
+		all[i].Meaning, all[i].Next = strings.ReplaceAll(one.Meaning, "`", ""), strings.ReplaceAll(one.Next, "`", "")
+	}
+	return all
+}
+
+// explain gives a code's explanation; false for a code that there is not.
+func explain(code string) (dialect.Explanation, bool) {
+	for _, one := range explanations() {
+		if string(one.Code) == code {
+			return one, true
+		}
+	}
+	return dialect.Explanation{}, false
+}
+
+func (p *program) explainCode(o output, one dialect.Explanation) error {
 	if o.format == "json" || o.format == "yaml" {
 		return p.showValue(o, one)
 	}

@@ -256,8 +256,9 @@ func (c jujuCall) scp(_ context.Context, args []string) error {
 }
 
 func (c jujuCall) sshCommand() *cobra.Command {
-	command := verb("ssh UNIT [sudo] cat|ls|rm|mv PATH...", "Run a program on a unit's machine: these, and signet as the charm's dispatch", cobra.MinimumNArgs(2), c.ssh)
+	command := verb("ssh UNIT [sudo] cat|ls|rm|mv PATH...", "Run a program on a unit's machine: these, and signet", cobra.MinimumNArgs(2), c.ssh)
 	command.Flags().SetInterspersed(false)
+	command.Flags().Bool("pty", false, "the sandbox has no terminals")
 	return command
 }
 
@@ -266,7 +267,10 @@ func (c jujuCall) ssh(ctx context.Context, args []string) error {
 	if line[0] == "sudo" && len(line) > 1 {
 		line = line[1:]
 	}
-	if filepath.Base(line[0]) == "dispatch" {
+	if line[0] == "signet" {
+		line[0] = linkName
+	}
+	if line[0] == linkName || filepath.Base(line[0]) == "dispatch" {
 		line[0] = c.machinePath(unit, line[0])
 	} else {
 		if !slices.Contains([]string{"cat", "ls", "rm", "mv"}, line[0]) {

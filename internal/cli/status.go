@@ -22,7 +22,7 @@ func (p *program) statusCommand() *cobra.Command {
 		Long: "status shows what the unit's agent came to in its last turn: its status with all that makes it, its CAs, how many\n" +
 			"certificates and requests there are and how they are, and what comes next. Without an agent it shows what the unit's disk\n" +
 			"tells, and says so." + exitCodes,
-		Example: "  juju ssh signet/0 sudo /var/lib/juju/agents/unit-signet-0/charm/dispatch status\n  signet status -o json",
+		Example: "  juju ssh signet/0 sudo signet status\n  signet status -o json",
 		Args:    noArgs,
 	}
 	l := p.looking(command)

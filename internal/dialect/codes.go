@@ -23,8 +23,8 @@ func Codes() []Code {
 // now is not taken from it.
 func (c Code) Temporary() bool { return c == NoAuthority || c == NotSigned || c == Repeated }
 
-// wire gives a code as request_errors has it.
-func (c Code) wire() (number int, name string) {
+// Wire gives a code as request_errors has it.
+func (c Code) Wire() (number int, name string) {
 	switch c {
 	case BadIP:
 		return wireBadIP, "IP_NOT_ALLOWED"

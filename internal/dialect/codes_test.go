@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,4 +36,18 @@ func TestCodesAreAllThatAreDeclared(t *testing.T) {
 		return true
 	})
 	require.Equal(t, declared, dialect.Codes())
+}
+
+func TestEveryCodeIsExplained(t *testing.T) {
+	t.Parallel()
+	var codes []dialect.Code
+	for _, one := range dialect.Explanations() {
+		codes = append(codes, one.Code)
+		for _, text := range []string{one.Meaning, one.Next} {
+			require.NotEmpty(t, text, one.Code)
+			require.False(t, strings.HasSuffix(text, "."), one.Code)
+			require.Zero(t, strings.Count(text, "`")%2, one.Code)
+		}
+	}
+	require.Equal(t, dialect.Codes(), codes)
 }

@@ -228,7 +228,7 @@ func (b *requestBook) errors() []errorEntry {
 		if !denied || b.answered[request] || b.memory.echo(request) == "" {
 			continue
 		}
-		number, name := denial.Code.wire()
+		number, name := denial.Code.Wire()
 		list = append(list, errorEntry{request, request, errorDetail{
 			Code: number, Name: name, Message: denial.Advice(), Reason: string(denial.Code),
 		}})

@@ -17,7 +17,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/signet-charm/signet/internal/dialect"
 	"github.com/signet-charm/signet/internal/juju"
 	"github.com/signet-charm/signet/internal/policy"
 	"github.com/signet-charm/signet/internal/requirer"
@@ -69,74 +68,18 @@ func TestPagesHaveEachOptionActionAndEndpoint(t *testing.T) {
 	require.ErrorContains(t, err, "cannot make metadata.md: ")
 }
 
-// The codes are constants of two packages, in which nothing lists them for others.
-func TestCodesAreThoseOfTheCode(t *testing.T) {
+// What the table has is held to the codes by package dialect; policy knows some of them.
+func TestTheCodesOfThePolicyAreOnTheirPage(t *testing.T) {
 	t.Parallel()
-	listed := map[string]bool{}
-	for _, one := range refusals() {
-		require.False(t, listed[string(one.code)], one.code)
-		listed[string(one.code)] = true
-		require.True(t, strings.HasSuffix(one.when, ".") && strings.HasSuffix(one.remedy, "."), one.code)
-	}
-	declared := codeConstants(t)
-	require.Greater(t, len(declared), 15, "no codes found: the test looks in the wrong place")
-	for _, value := range declared {
-		require.True(t, listed[value], "%s is not in docs/reference/codes.md", value)
-	}
-	require.Len(t, listed, len(declared))
+	page, err := codesPage(nil)
+	require.NoError(t, err)
+	require.NotEmpty(t, policy.Codes())
 	for _, code := range policy.Codes() {
-		require.True(t, listed[string(code)], code)
+		require.Contains(t, page, "| `"+string(code)+"` | ")
 	}
-}
-
-// wire in package dialect is the one place that knows the numbers; it is read as source.
-func TestNumbersOfCodesAreThoseOfTheCode(t *testing.T) {
-	t.Parallel()
-	constants := codeConstants(t)
-	file := parse(t, "dialect", "codes.go")
-	numbers := map[string]string{}
-	found := map[dialect.Code]string{}
-	ast.Inspect(file, func(node ast.Node) bool {
-		switch n := node.(type) {
-		case *ast.ValueSpec:
-			if value, ok := n.Values[0].(*ast.BasicLit); ok {
-				numbers[n.Names[0].Name] = value.Value
-			}
-		case *ast.FuncDecl:
-			return n.Name.Name != "codeOf"
-		case *ast.CaseClause:
-			result, ok := n.Body[0].(*ast.ReturnStmt)
-			if !ok || len(result.Results) != 2 || len(n.List) == 0 {
-				return true
-			}
-			number, name := result.Results[0].(*ast.Ident), result.Results[1].(*ast.BasicLit)
-			text, err := strconv.Unquote(name.Value)
-			require.NoError(t, err)
-			for _, code := range n.List {
-				found[dialect.Code(constants[code.(*ast.Ident).Name])] = numbers[number.Name] + " " + text
-			}
-		}
-		return true
-	})
-	require.Equal(t, found, wireCodes())
-	require.Equal(t, otherWireCode, numbers["wireOther"]+" OTHER")
-}
-
-// codeConstants gives the values of package dialect's codes by their names.
-func codeConstants(t *testing.T) map[string]string {
-	t.Helper()
-	found := map[string]string{}
-	ast.Inspect(parse(t, "dialect", "ask.go"), func(node ast.Node) bool {
-		if spec, ok := node.(*ast.ValueSpec); ok {
-			if kind, ok := spec.Type.(*ast.Ident); ok && kind.Name == "Code" {
-				value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
-				require.NoError(t, err)
-				found[spec.Names[0].Name] = value
-			}
-		}
-		return true
-	})
-	return found
+	require.Contains(t, page, " | no | 101 IP_NOT_ALLOWED |\n")
+	require.Contains(t, page, " | yes | 201 SERVER_NOT_AVAILABLE |\n")
+	require.Contains(t, page, "The key is too small, of a kind that is not certified, or known to others. | Have the charm make a new key")
 }
 
 func parse(t *testing.T, pkg, name string) *ast.File {

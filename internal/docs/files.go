@@ -82,6 +82,7 @@ Each word of ` + "`client-certificates`" + ` adds NAME.crt, NAME.key and NAME.ku
 * ` + "`/usr/local/share/ca-certificates`" + `: CA certificates to trust, unless ` + "`trust-store`" + ` is false.
 * ` + "`kubeconfig-merge`" + ` names a kubeconfig into which this unit's cluster, user and context are merged.
 * ` + "`/etc/systemd/system/signet-UNIT.service`" + `: the agent. The program is ` + "`dispatch`" + ` in the charm's folder,
-  ` + "`/var/lib/juju/agents/unit-UNIT/charm`" + `.`)
+  ` + "`/var/lib/juju/agents/unit-UNIT/charm`" + `.
+* ` + "`/usr/local/bin/signet`" + `: a link to that, for people, unless another program has the name. It goes with the unit.`)
 	return w.String(), nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,11 +70,12 @@ func (s *step) actBackup(params *juju.Config) {
 	if !done || len(answer.Names) == 0 {
 		return
 	}
-	path := answer.Names[0]
+	file := answer.Names[0]
 	s.did("%s gathered, encrypted, and opened again", count(len(archive.Keys), "key"))
 	s.succeed(map[string]string{
-		"path":    path,
-		"command": fmt.Sprintf("juju scp %s:%s .", s.snap.Unit, path),
+		"path": file,
+		// The user of juju scp cannot read it, and a terminal would write another end to each line.
+		"command": fmt.Sprintf("juju ssh --pty=false %s sudo cat %s > %s", s.snap.Unit, file, path.Base(file)),
 		"message": "the backup was opened again and holds what it should",
 	})
 }

@@ -51,8 +51,8 @@ func (all sums) since(before sums) sums {
 }
 
 // idle reports whether nothing was done.
-func (added sums) idle() bool {
-	return added.orders == 0 && added.entries == 0 && added.noted == 0 && added.signings == 0 && added.changes == 0
+func (all sums) idle() bool {
+	return all.orders == 0 && all.entries == 0 && all.noted == 0 && all.signings == 0 && all.changes == 0
 }
 
 // notes are what the peer relation's databag holds of a relation.

@@ -196,18 +196,35 @@ func (s *step) install(certificates []*x509.Certificate, trial bool) (*slot, err
 	if one == nil {
 		return nil, errors.New("none of the certificates is for the key of this CA's request: run get-csr and have what it gives signed")
 	}
+	text := cert.EncodeCertificates(leaf)
+	if err := s.checkUncertified(*one, text); err != nil {
+		return nil, err
+	}
 	above := s.linked(leaf, encodeAll(certificates), one.Issuers)
 	if err := s.checkInstalled(leaf, above, certificates); err != nil {
 		return nil, err
 	}
-	if text := cert.EncodeCertificates(leaf); one.Vault != nil && one.Certificate != text && !trial {
+	if one.Vault != nil && one.Certificate != text && !trial {
 		if done, err := s.installInVault(one, text, encodeAll(above)); !done {
 			return nil, err
 		}
 	}
-	one.Certificate, one.Issuers = cert.EncodeCertificates(leaf), encodeAll(above)
+	one.Upstream = one.Upstream && one.Certificate == text // else the next relation would be shown its request
+	one.Certificate, one.Issuers = text, encodeAll(above)
 	s.parseRecord()
 	return one, nil
+}
+
+// checkUncertified says why a CA's certificate cannot be replaced by hand: because a relation certifies that CA, which would
+// put its own certificate back at once. The same one may come again, with a root that was missing.
+func (s *step) checkUncertified(one slot, text string) error {
+	for _, relation := range s.snap.On(juju.Requires, dialect.Interface) {
+		if one.Upstream && one.Certificate != text && !relation.Broken {
+			return fmt.Errorf("%s certifies CA %d over a relation and would put its own certificate back: run juju remove-relation %s:%s %s first",
+				relation.RemoteApp, one.Generation, s.snap.Application(), relation.Endpoint.Name, relation.RemoteApp)
+		}
+	}
+	return nil
 }
 
 func (s slot) publicKey() (any, error) {

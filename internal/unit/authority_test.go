@@ -32,6 +32,7 @@ type authoritySlot struct {
 	Generation           int
 	Certificate, Request string
 	Issuers, Crosses     []string
+	Upstream             bool
 }
 
 func (w *world) authorities() authorities {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -372,6 +373,26 @@ func TestALostCAIsReplacedByHandOnly(t *testing.T) {
 	require.Equal(t, leaf.Raw, etcdLeaf(t, w).Raw)
 	root := newScriptedCA(t, "root")
 	require.Empty(t, w.act(noon, "upload-signed-csr", "pem", text(root.certifyCA(request)), "root-ca", text(root.cert)).Failure)
+}
+
+// What a relation certifies, it would certify again. Who brings a certificate by hand is told, and not left in the belief
+// that it is in service.
+func TestAnUploadDoesNotContendWithARelation(t *testing.T) {
+	t.Parallel()
+	w, upstream, elsewhere := intermediate(t), newScriptedCA(t, "upstream root"), newScriptedCA(t, "elsewhere root")
+	w.certify(t, upstream)
+	given := w.authorities().Current.Certificate
+	request := w.authorities().Current.Request
+	byHand := elsewhere.certifyCA(request)
+	require.Contains(t, w.act(noon, "upload-signed-csr", "pem", text(byHand), "root-ca", text(elsewhere.cert)).Failure,
+		"upstream certifies CA 1 over a relation and would put its own certificate back: run juju remove-relation signet:upstream upstream first")
+	require.Equal(t, given, w.authorities().Current.Certificate)
+	require.Empty(t, w.act(noon, "upload-signed-csr", "pem", given).Failure, "what is there may come again, with a root")
+
+	w.snap.Relations = slices.Delete(w.snap.Relations, 1, 2)
+	require.Empty(t, w.act(noon, "upload-signed-csr", "pem", text(byHand), "root-ca", text(elsewhere.cert)).Failure)
+	require.Equal(t, text(byHand), strings.TrimSpace(w.authorities().Current.Certificate))
+	require.False(t, w.authorities().Current.Upstream, "no later relation is shown its request")
 }
 
 // The lost CA brought back by import-ca goes on, with what it revoked.
