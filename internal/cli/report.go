@@ -23,7 +23,7 @@ func (p *program) reportCommand() *cobra.Command {
 		Long: "report writes the page that option listen has every unit serve: status, CAs, how long certificates last, refusals\n" +
 			"with the command that would allow them, what comes next, and the inventory. It asks the unit's agent, and reads the disk\n" +
 			"where none answers. The page needs nothing else: no network, no scripts. It holds names and addresses, no secrets.",
-		Example: "  juju ssh signet/0 sudo /var/lib/juju/agents/unit-signet-0/charm/dispatch report --html - > signet.html",
+		Example: "  juju ssh --pty=false signet/0 sudo signet report --html - > signet.html",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {

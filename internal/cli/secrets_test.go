@@ -25,7 +25,7 @@ var secretWords = regexp.MustCompile(`(?i)\b(passwords?|passphrases?|secret|priv
 // one, and it does not name a file, nor is it one of those that are about public things.
 func asksForSecret(name, description string) bool {
 	words := strings.ReplaceAll(name, "-", " ")
-	if strings.HasSuffix(name, "-path") || strings.HasPrefix(strings.ToLower(description), "file with ") {
+	if strings.HasSuffix(name, "-path") || strings.HasSuffix(name, "-file") || strings.HasPrefix(strings.ToLower(description), "file with ") {
 		return false
 	}
 	return secretWords.MatchString(words) || secretWords.MatchString(description)
@@ -36,6 +36,7 @@ func publicAfterAll() map[string]string {
 	return map[string]string{
 		"backup recipients": "public keys of age; a secret one is refused without being repeated",
 		"backup recipient":  "likewise, on the command line",
+		"export key":        "whether the unit's own private key is written as well",
 		"revoke reason":     "what becomes of the key",
 		"renew new-key":     "whether there is a new one",
 	}
