@@ -236,12 +236,14 @@ func isSign(wanted order.Order) bool {
 
 // carryAll carries the orders of a group, and gives the answers in their order.
 func (u *Unit) carryAll(ctx context.Context, orders []order.Order) []order.Answer {
-	if !isSign(orders[0]) {
-		return []order.Answer{u.carry(ctx, orders[0])}
+	var signs []order.Sign // all of them, or none
+	for _, wanted := range orders {
+		if sign, ok := wanted.(order.Sign); ok {
+			signs = append(signs, sign)
+		}
 	}
-	signs := make([]order.Sign, len(orders))
-	for i, wanted := range orders {
-		signs[i] = wanted.(order.Sign)
+	if len(signs) == 0 {
+		return []order.Answer{u.carry(ctx, orders[0])}
 	}
 	answers := u.Authority.SignAll(ctx, signs...)
 	for _, answer := range answers {

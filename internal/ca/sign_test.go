@@ -74,7 +74,7 @@ func TestACrashAnywhereInABatchGivesOneCertificateEach(t *testing.T) {
 					o, answer := orders[2+i], again[2+i]
 					require.Equal(t, order.Done, answer.State, name)
 					require.Equal(t, 1, issues[string(o.ID())], name)
-					require.True(t, cut[2+i].State != order.Done, "%s: it was told of before it was known to be written down", name)
+					require.NotEqual(t, order.Done, cut[2+i].State, "%s: it was told of before it was known to be written down", name)
 					require.True(t, answer.Issued.Key.IsZero() || cert.KeyMatches(answer.Issued.Key, parse(t, answer.Issued.Certificate)), name)
 					require.Equal(t, answer, memory.open().Carry(t.Context(), o), name)
 				}
