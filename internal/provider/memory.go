@@ -94,7 +94,7 @@ func (s *step) groundNow(ready bool) ground {
 // forgotten, of those first that have been for longest: a result takes two kilobytes, and working them out anew, when a relation
 // stirs, less than a millisecond for each of its units.
 const (
-	restful     = 2
+	restful     = 1
 	manyResults = 20_000
 )
 
