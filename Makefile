@@ -52,7 +52,7 @@ FIGURES = $(shell go env GOCACHE)/signet-figures$(subst /,-,$(CURDIR))
 
 .PHONY: test
 test: ## Run all tests (PACKAGES), have Kubernetes' own client judge what is written for it, and say what was tried
-	SIGNET_CRASH_EVERY=1 SIGNET_FIGURES=$(FIGURES) go test -parallel 4 $(PACKAGES)
+	SIGNET_CRASH_EVERY=3 SIGNET_FIGURES=$(FIGURES) go test -parallel 4 $(PACKAGES)
 	cd e2e/clientgo && go test ./...
 	cd e2e/terraform && go test ./...
 	@cat $(FIGURES)/* 2>/dev/null || true
