@@ -9,9 +9,11 @@ output "endpoints" {
   description = "Endpoints of the charm: those that others ask, and those by which it asks others."
   value = {
     provides = {
-      certificates = "certificates"
-      client       = "client"
-      send_ca_cert = "send-ca-cert"
+      certificates     = "certificates"
+      client           = "client"
+      cos_agent        = "cos-agent"
+      metrics_endpoint = "metrics-endpoint"
+      send_ca_cert     = "send-ca-cert"
     }
     requires = {
       kube_control    = "kube-control"
