@@ -209,7 +209,7 @@ const freshBackup = 30 * day
 
 func checkBackup(f *Facts) result {
 	_, has := f.signing()
-	fix := "juju run " + f.application() + "/leader backup recipients=age1…, then juju scp it away"
+	fix := "juju run " + f.application() + "/leader backup recipients=age1…, then copy it away by the command that it prints"
 	switch {
 	case !has || f.fromAgent() && !f.View.Leader:
 		return fine("the leader, where the CA is, has the backups made")
