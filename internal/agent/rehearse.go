@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
 
@@ -53,22 +52,10 @@ type rehearsed struct {
 // AskRehearsal asks the agent at the socket what would happen within some days, and changes nothing. The error is ErrNoAgent
 // when none listens there.
 func AskRehearsal(ctx context.Context, path string, days int) (rehearsal.Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
-	defer cancel()
-	dialer := net.Dialer{Timeout: dialTimeout}
-	conn, err := dialer.DialContext(ctx, "unix", path)
-	if err != nil {
-		return rehearsal.Outcome{}, fmt.Errorf("%w on %s", ErrNoAgent, path)
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	// An agent of an older version does not know of days, and shows its view.
-	if err := json.NewEncoder(conn).Encode(question{View: true, Days: days}); err != nil {
-		return rehearsal.Outcome{}, fmt.Errorf("%w: %w", ErrNoAgent, err)
-	}
-	var answer rehearsed
-	if err := json.NewDecoder(io.LimitReader(conn, longestView)).Decode(&answer); err != nil {
-		return rehearsal.Outcome{}, fmt.Errorf("cannot read the agent's rehearsal: %w", err)
+	answer, err := look[rehearsed](ctx, path, question{View: true, Days: days}, "rehearsal")
+	if err != nil {
+		return rehearsal.Outcome{}, err
 	}
 	switch {
 	case answer.Error != "":

@@ -96,23 +96,31 @@ const showTimeout = time.Minute
 // longestView is how long a view may be: of 100,000 certificates, with their texts.
 const longestView = 512 << 20
 
-// AskView asks the agent at the socket for a view, and changes nothing. The error is ErrNoAgent when none listens there.
-func AskView(ctx context.Context, path string) (view.View, error) {
+// look asks the agent at the socket for something to look at, which changes nothing.
+func look[T any](ctx context.Context, path string, asked question, what string) (answer T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, "unix", path)
 	if err != nil {
-		return view.View{}, fmt.Errorf("%w on %s", ErrNoAgent, path)
+		return answer, fmt.Errorf("%w on %s", ErrNoAgent, path)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if err := json.NewEncoder(conn).Encode(question{View: true}); err != nil {
-		return view.View{}, fmt.Errorf("%w: %w", ErrNoAgent, err)
+	if err := json.NewEncoder(conn).Encode(asked); err != nil {
+		return answer, fmt.Errorf("%w: %w", ErrNoAgent, err)
 	}
-	var answer shown
 	if err := json.NewDecoder(io.LimitReader(conn, longestView)).Decode(&answer); err != nil {
-		return view.View{}, fmt.Errorf("cannot read the agent's view: %w", err)
+		return answer, fmt.Errorf("cannot read the agent's %s: %w", what, err)
+	}
+	return answer, nil
+}
+
+// AskView asks the agent at the socket for a view, and changes nothing. The error is ErrNoAgent when none listens there.
+func AskView(ctx context.Context, path string) (view.View, error) {
+	answer, err := look[shown](ctx, path, question{View: true}, "view")
+	if err != nil {
+		return view.View{}, err
 	}
 	if answer.Error != "" {
 		return view.View{}, fmt.Errorf("the agent shows nothing: %s", answer.Error)
